@@ -1,0 +1,1 @@
+"""Heavy GIS work as asynchronous Dagster assets."""

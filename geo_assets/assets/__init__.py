@@ -1,0 +1,1 @@
+"""What exists: asset factories."""

@@ -1,0 +1,1 @@
+"""A seeded world to try everything on."""

@@ -1,0 +1,1 @@
+"""Async floor: fetch, compute, stage, all bounded."""

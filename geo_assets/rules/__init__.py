@@ -1,0 +1,1 @@
+"""Pure functions that find defects in data and say where."""
