@@ -1,0 +1,208 @@
+"""The body of every factory-made asset: plan a recipe for each partition, produce, publish."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import dagster as dg
+
+from geo_assets.dagster_internals import Interrupted, silent_output_metadata, version_tags
+from geo_assets.engine.log import bind
+from geo_assets.engine.scope import interruptible
+from geo_assets.errors import GeoAssetsError
+from geo_assets.metadata import artifact_metadata
+from geo_assets.production import Current, Recipe, Staged, produce, work_folder
+from geo_assets.resources import GeoEngine, GeoStore
+from geo_assets.store.artifact import ArtifactStore
+
+Plan: TypeAlias = Callable[[str | None, Path], Awaitable[Recipe]]
+"""Makes the recipe of one partition; the folder is the partition's own, for files in flight."""
+
+PARTITIONS_IN_FLIGHT = 4
+"""Partitions of one run that are planned, fetched and published at the same time.
+
+Their chunks share one pool and one budget; a few partitions side by side keep the workers busy
+while others wait for the network.
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """How one partition of a run ended."""
+
+    partition: str | None
+    result: Staged | Current | None = None
+    error: GeoAssetsError | None = None
+
+
+async def materialize(
+    context: dg.AssetExecutionContext, plan: Plan, *, store: GeoStore, engine: GeoEngine
+) -> AsyncIterator[Any]:
+    """The events of one step.
+
+    One partition, or none: one output, which the I/O manager commits. Several: each is committed
+    and reported by itself as soon as it is done; if some fail the step fails at the end, naming
+    them, and the others stay.
+
+    Raises:
+        dagster.Failure: A partition could not be made.
+        dagster.DagsterExecutionInterruptedError: The run was terminated; every chunk staged so
+            far is adopted by the next run.
+    """
+    keys: list[str | None] = list(context.partition_keys) if context.has_partition_key else [None]
+    run = _Run(context, plan, store.artifacts(), engine)
+    if len(keys) == 1:
+        async with interruptible(raise_as=Interrupted):
+            outcome = await run.one(keys[0])
+        yield await run.output(outcome)
+    else:
+        async for event in run.many(keys):
+            yield event
+
+
+class _Run:
+    """One step: what its partitions share."""
+
+    def __init__(
+        self, context: dg.AssetExecutionContext, plan: Plan, store: ArtifactStore, engine: GeoEngine
+    ) -> None:
+        self._context = context
+        self._plan = plan
+        self._store = store
+        self._engine = engine.engine
+
+    async def one(self, partition: str | None) -> Outcome:
+        """Make one partition; an error of ours is an outcome, any other is a bug and raised."""
+        asset = self._context.asset_key.to_user_string()
+        with bind(run=self._context.run_id, asset=asset, partition=partition or ""):
+            try:
+                await self._store.probe()
+                async with work_folder(self._engine.scratch) as folder:
+                    recipe = await self._plan(partition, folder)
+                    result = await produce(
+                        recipe,
+                        folder=folder,
+                        store=self._store,
+                        engine=self._engine,
+                        run_id=self._context.run_id,
+                        progress=_Progress(self._context, partition),
+                    )
+            except GeoAssetsError as error:
+                return Outcome(partition=partition, error=error)
+        return Outcome(partition=partition, result=result)
+
+    async def output(self, outcome: Outcome) -> dg.Output[Any]:
+        """The output of a step with one partition."""
+        if outcome.result is None:
+            raise self._failure([outcome])
+        result = outcome.result
+        version = result.artifact.version if isinstance(result, Current) else result.draft.version
+        return dg.Output(
+            result,
+            metadata=_how(result) | self._engine.telemetry.snapshot(),
+            data_version=dg.DataVersion(version),
+        )
+
+    async def many(self, keys: list[str | None]) -> AsyncIterator[Any]:
+        """The events of a step with several partitions, in the order they end in."""
+        outcomes: asyncio.Queue[Outcome] = asyncio.Queue()
+        work = asyncio.ensure_future(self._all(keys, outcomes))
+        failed: list[Outcome] = []
+        artifacts = {}
+        try:
+            for _ in keys:
+                async with interruptible(raise_as=Interrupted):
+                    outcome = await _next(outcomes, work)
+                    event = None
+                    if outcome.result is not None:
+                        artifact, event = await self._publish(outcome)
+                        artifacts[outcome.partition] = artifact
+                if event is None:
+                    failed.append(outcome)
+                    self._context.log.error(f"partition {outcome.partition}: {outcome.error}")
+                else:
+                    yield event
+        finally:
+            work.cancel()
+            await asyncio.gather(work, return_exceptions=True)
+        if failed:
+            raise self._failure(failed)
+        yield dg.Output(artifacts, metadata=silent_output_metadata())
+
+    async def _all(self, keys: list[str | None], outcomes: asyncio.Queue[Outcome]) -> None:
+        waiting = iter(keys)
+
+        async def lane() -> None:
+            for key in waiting:
+                outcomes.put_nowait(await self.one(key))
+
+        async with asyncio.TaskGroup() as group:
+            for _ in range(min(PARTITIONS_IN_FLIGHT, len(keys))):
+                group.create_task(lane())
+
+    async def _publish(self, outcome: Outcome) -> tuple[Any, dg.AssetMaterialization]:
+        result = outcome.result
+        assert result is not None
+        artifact = result.artifact if isinstance(result, Current) else await result.commit()
+        inputs = {} if isinstance(result, Current) else result.inputs
+        keys = {dg.AssetKey(label.split("[")[0].split("/")): v for label, v in inputs.items()}
+        event = dg.AssetMaterialization(
+            asset_key=self._context.asset_key,
+            partition=outcome.partition,
+            metadata=_how(result) | await artifact_metadata(self._store, artifact),
+            tags=version_tags(artifact.version, keys),
+        )
+        return artifact, event
+
+    def _failure(self, failed: list[Outcome]) -> dg.Failure:
+        lines = [f"{outcome.partition or 'asset'}: {outcome.error}" for outcome in failed]
+        kinds = {outcome.error.kind for outcome in failed if outcome.error is not None}
+        return dg.Failure(
+            "\n".join(lines[:20]),
+            metadata={"geo_assets/failed": len(failed), "geo_assets/error": ", ".join(sorted(kinds))},
+            allow_retries=kinds == {"transient"},
+        )
+
+
+class _Progress:
+    """Tells Dagster's log how far a partition is, a few times in all."""
+
+    STEPS = 4
+
+    def __init__(self, context: dg.AssetExecutionContext, partition: str | None) -> None:
+        self._context = context
+        self._partition = partition
+        self._told = 0
+
+    def __call__(self, done: int, total: int) -> None:
+        step = done * self.STEPS // total
+        if total >= self.STEPS and step > self._told:
+            self._told = step
+            place = f" of {self._partition}" if self._partition else ""
+            self._context.log.info(f"{done} of {total} chunks{place} done")
+
+
+def _how(result: Staged | Current) -> dict[str, Any]:
+    if isinstance(result, Current):
+        return {"geo_assets/outcome": "current already, nothing done"}
+    return {
+        "geo_assets/outcome": "made",
+        "geo_assets/chunks": result.chunks,
+        "geo_assets/chunks_resumed": result.resumed,
+    }
+
+
+async def _next(outcomes: asyncio.Queue[Outcome], work: asyncio.Future[None]) -> Outcome:
+    """The next outcome, or the error that stopped the work."""
+    waiting = asyncio.ensure_future(outcomes.get())
+    try:
+        await asyncio.wait({waiting, work}, return_when=asyncio.FIRST_COMPLETED)
+        if not waiting.done() and outcomes.empty():
+            await work
+        return await waiting
+    finally:
+        waiting.cancel()

@@ -1,0 +1,181 @@
+"""What a user declares about a scene series or a layer, refused at load time when it is wrong."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from pyproj import CRS
+from pyproj.exceptions import CRSError
+
+from geo_assets.errors import ConfigError
+from geo_assets.grids import Grid
+
+RESAMPLINGS = (
+    "nearest", "bilinear", "cubic", "cubic_spline", "lanczos", "average", "mode",
+    "max", "min", "med", "q1", "q3", "sum", "rms",
+)  # fmt: skip
+COMPRESSIONS = ("deflate", "zstd", "lzw", "none")
+INVALID_POLICIES = ("keep", "quarantine", "repair")
+GEOMETRY_TYPES = (
+    "Point", "LineString", "Polygon", "MultiPoint", "MultiLineString", "MultiPolygon",
+    "GeometryCollection",
+)  # fmt: skip
+
+_NAME = re.compile(r"[a-z][a-z0-9_]*\Z")
+_PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SceneSeries:
+    """A series of rasters of one kind, one partition per scene."""
+
+    name: str
+    """Name of the tile asset: its key is `core/<name>`."""
+    scenes: str
+    """Name of the raw asset and of the dynamic partitions: the key is `raw/<scenes>`."""
+    source: str
+    """Where scenes lie, relative to `GEO_ASSETS_SOURCE` or a URI of its own. `{scene}` is the
+    partition key, `{band}` one of `bands` (one file per band), `*` anything within a segment."""
+    grid: Grid
+    """The grid that tiles are cut to."""
+    crs: str | None = None
+    """The CRS every scene must have (anything PROJ reads); None accepts the file's own."""
+    bands: tuple[str, ...] = ()
+    """For series with one file per band: the values of `{band}`, in output order."""
+    resampling: str = "bilinear"
+    """GDAL's resampling method by name; `nearest` is forced for categorical data."""
+    categorical: bool = False
+    """Values are classes: never interpolated."""
+    nodata: float | None = None
+    """Nodata value of the sources, where the files do not say it themselves."""
+    compress: str = "deflate"
+    """COG compression: deflate, zstd, lzw or none."""
+
+    def __post_init__(self) -> None:
+        _check_name(self.name, "raster_tiles_asset(name=...)")
+        where = f"raster_tiles_asset(name={self.name!r})"
+        _check_name(self.scenes, f"{where}, scenes=...")
+        _check_choice(self.resampling, RESAMPLINGS, "resampling", where)
+        _check_choice(self.compress, COMPRESSIONS, "compress", where)
+        _check_crs(self.crs, "crs", where)
+        placeholders = _placeholders(self.source, {"scene", "band"}, where)
+        if "scene" not in placeholders:
+            raise ConfigError("A scene series names its partition in the source pattern",
+                              repr(self.source), where,
+                              "Put {scene} where the scene's name stands: scenes/{scene}.tif.")  # fmt: skip
+        if ("band" in placeholders) != bool(self.bands):
+            raise ConfigError("{band} in the source and bands=(...) go together",
+                              f"source {self.source!r}, bands {self.bands!r}", where,
+                              "Give both for one file per band, none for one file per scene.")  # fmt: skip
+        if self.categorical and self.resampling not in ("bilinear", "nearest", "mode"):
+            raise ConfigError("Categorical scenes are resampled by nearest or mode",
+                              repr(self.resampling), where)  # fmt: skip
+
+    @property
+    def effective_resampling(self) -> str:
+        """The method used: classes are never interpolated."""
+        if self.categorical and self.resampling != "mode":
+            return "nearest"
+        return self.resampling
+
+    def config(self) -> dict[str, Any]:
+        """What changes the tiles, as JSON: part of the fingerprint."""
+        return {
+            "grid": self.grid.to_dict(),
+            "resampling": self.effective_resampling,
+            "categorical": self.categorical,
+            "nodata": self.nodata,
+            "compress": self.compress,
+            "bands": list(self.bands),
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Layer:
+    """One vector dataset with a CRS and a schema."""
+
+    name: str
+    """Name of the layer: its keys are `raw/<name>` and `core/<name>`."""
+    source: str
+    """Where it lies, relative to `GEO_ASSETS_SOURCE` or a URI of its own. A partitioned layer
+    has its partition key at `{partition}`."""
+    crs: str
+    """The canonical CRS that `core/<name>` is in."""
+    source_crs: str | None = None
+    """The CRS it must be delivered in; needed where the file does not say. None trusts the file."""
+    layer: str | None = None
+    """Layer inside a container with several, such as a GeoPackage."""
+    key: str | None = None
+    """Column that identifies a feature; None adds a row number called `fid`."""
+    columns: Mapping[str, str] = field(default_factory=dict)
+    """Schema of `core/<name>`: column -> Arrow type name; empty keeps what is delivered."""
+    geometry_types: tuple[str, ...] = ()
+    """Geometry types allowed; empty allows all."""
+    invalid: str = "keep"
+    """What happens to invalid geometry: keep (the check reports it), quarantine or repair."""
+    required_accuracy_m: float | None = None
+    """Accuracy in metres that the datum operation must reach."""
+    coverage_gap_m: float | None = None
+    """For polygon coverages: gaps up to this width in metres are defects."""
+
+    def __post_init__(self) -> None:
+        _check_name(self.name, "vector_layer_asset(name=...)")
+        where = f"vector_layer_asset(name={self.name!r})"
+        _check_crs(self.crs, "crs", where)
+        _check_crs(self.source_crs, "source_crs", where)
+        _check_choice(self.invalid, INVALID_POLICIES, "invalid", where)
+        for kind in self.geometry_types:
+            _check_choice(kind, GEOMETRY_TYPES, "geometry_types", where)
+        _placeholders(self.source, {"partition"}, where)
+        if self.key is not None and self.columns and self.key not in self.columns:
+            raise ConfigError("The key column is one of the declared columns", repr(self.key),
+                              where, f"Add it to columns, which are {sorted(self.columns)}.")  # fmt: skip
+        for name, value in (("required_accuracy_m", self.required_accuracy_m),
+                            ("coverage_gap_m", self.coverage_gap_m)):  # fmt: skip
+            if value is not None and not value > 0:
+                raise ConfigError(f"{name} is a positive number of metres", repr(value), where)
+
+    @property
+    def partitioned(self) -> bool:
+        """Whether the source has one file per partition."""
+        return "{partition}" in self.source
+
+    def config(self) -> dict[str, Any]:
+        """What changes the layer, as JSON: part of the fingerprint."""
+        fields = asdict(self)
+        for name in ("name", "source"):
+            del fields[name]
+        return fields | {"columns": dict(self.columns), "geometry_types": list(self.geometry_types)}
+
+
+def _check_name(name: str, where: str) -> None:
+    if not _NAME.match(name):
+        raise ConfigError("An asset name is lower-case letters, digits and underscores",
+                          repr(name), where, "Write for example scene_tiles.")  # fmt: skip
+
+
+def _check_choice(value: str, allowed: Sequence[str], what: str, where: str) -> None:
+    if value not in allowed:
+        raise ConfigError(f"{what} is one of {', '.join(allowed)}", repr(value), where)
+
+
+def _check_crs(text: str | None, what: str, where: str) -> None:
+    if text is None:
+        return
+    try:
+        CRS.from_user_input(text)
+    except CRSError as error:
+        raise ConfigError(f"{what} is a CRS that PROJ knows", repr(text), where,
+                          f"Write for example EPSG:32633. PROJ says: {error}") from None  # fmt: skip
+
+
+def _placeholders(source: str, allowed: set[str], where: str) -> set[str]:
+    found = set(_PLACEHOLDER.findall(source))
+    unknown = found - allowed
+    if unknown or source.count("{") != source.count("}"):
+        raise ConfigError(f"A source pattern knows {', '.join(sorted(f'{{{a}}}' for a in allowed))}",
+                          repr(source), where)  # fmt: skip
+    return found

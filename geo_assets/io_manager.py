@@ -1,0 +1,168 @@
+"""The I/O managers: results are committed atomically, inputs are lazy handles.
+
+I/O managers are synchronous in Dagster, so nothing heavy happens here: an asset has staged its
+objects before, `handle_output` only commits them, `load_input` only reads a commit.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Coroutine, Mapping
+from typing import Any, TypeVar, get_args, get_origin
+
+import dagster as dg
+from dagster_aws.s3 import S3Resource
+from pydantic import Field
+
+from geo_assets.errors import ContractError, InputError
+from geo_assets.metadata import artifact_metadata
+from geo_assets.model import Artifact
+from geo_assets.production import Current, Staged
+from geo_assets.resources import GeoStore
+from geo_assets.store.artifact import ArtifactStore
+from geo_assets.values import loader_for, stage_value
+
+T = TypeVar("T")
+
+
+class GeoIOManager(dg.ConfigurableIOManager):
+    """Publishes artifacts under a root and hands them out again.
+
+    Outputs may be
+
+    - what `produce` staged (large results): committed,
+    - a GeoDataFrame or an Arrow table: written as GeoParquet and committed,
+    - a `Raster` in memory: written as COG and committed,
+    - a mapping of partition keys to any of these: one commit each.
+
+    Inputs are `Artifact` handles, or the in-memory type that the parameter is annotated with; a
+    mapping by partition key where the input spans several partitions.
+
+    Every commit is atomic: readers see the old version or the new one, never a mixture.
+    """
+
+    store: dg.ResourceDependency[GeoStore]
+
+    def artifacts(self) -> ArtifactStore:
+        """The artifacts under the root."""
+        return self.store.artifacts()
+
+    def handle_output(self, context: dg.OutputContext, obj: Any) -> None:
+        """Commit `obj`.
+
+        Raises:
+            CommitConflict: Another run published a different version meanwhile.
+            ContractError: `obj` is nothing that can be published, or spans other partitions.
+        """
+        if obj is None:
+            return
+        keys = context.asset_partition_keys if context.has_asset_partitions else [None]
+        values = _by_partition(obj, keys, context.asset_key)
+        for partition, value in values.items():
+            artifact, metadata = wait(self._publish(context, partition, value))
+            if len(values) == 1:
+                context.add_output_metadata(metadata)
+            else:
+                context.log.info(f"committed {artifact.label}, version {artifact.version}")
+
+    async def _publish(
+        self, context: dg.OutputContext, partition: str | None, value: Any
+    ) -> tuple[Artifact, Mapping[str, dg.MetadataValue]]:
+        store = self.artifacts()
+        if not isinstance(value, Artifact | Staged | Current):
+            value = await stage_value(
+                value,
+                store=store,
+                asset=tuple(context.asset_key.path),
+                partition=partition,
+                run_id=context.run_id,
+            )
+        if isinstance(value, Staged):
+            value = await value.commit()
+        elif isinstance(value, Current):
+            value = value.artifact
+        return value, await artifact_metadata(store, value)
+
+    def load_input(self, context: dg.InputContext) -> Any:
+        """The newest version of the input's partitions, as the annotation asks for.
+
+        Raises:
+            InputError: A partition has never been materialized.
+        """
+        annotation = context.dagster_type.typing_type
+        many = get_origin(annotation) in (dict, Mapping)
+        wanted = get_args(annotation)[1] if many and get_args(annotation) else annotation
+        asset = tuple(context.asset_key.path)
+        keys = list(context.asset_partition_keys) if context.has_asset_partitions else [None]
+        loaded = wait(self._load(asset, keys, loader_for(None if many and wanted is annotation
+                                                         else wanted)))  # fmt: skip
+        return loaded if many or len(keys) != 1 else loaded[keys[0]]
+
+    async def _load(
+        self, asset: tuple[str, ...], keys: list[Any], loader: Any
+    ) -> dict[str | None, Any]:
+        store = self.artifacts()
+        if keys == [None]:
+            newest = await store.newest(asset, None)
+            found = {} if newest is None else {None: newest}
+        else:
+            found = dict(await store.newest_of(asset, keys))
+        missing = [key for key in keys if key not in found]
+        if missing:
+            name = "/".join(asset)
+            raise InputError("An input is materialized before it is read",
+                             f"nothing for {', '.join(map(str, missing[:5]))}", name,
+                             f"Materialize {name} first.")  # fmt: skip
+        return {key: await loader(store, found[key]) for key in keys}
+
+
+class GeoS3IOManager(GeoIOManager):
+    """`GeoIOManager` with the field names of dagster-aws: a bucket and a prefix in it."""
+
+    store: dg.ResourceDependency[GeoStore] | None = None  # type: ignore[assignment]
+    s3_resource: dg.ResourceDependency[S3Resource]
+    s3_bucket: str = Field(description="The bucket.")
+    s3_prefix: str = Field(default="dagster", description="Prefix of all objects in the bucket.")
+
+    def artifacts(self) -> ArtifactStore:
+        """The artifacts under the prefix."""
+        root = f"s3://{self.s3_bucket}/{self.s3_prefix}".rstrip("/")
+        return GeoStore(root=root, s3=self.s3_resource).artifacts()
+
+
+def wait(work: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine to its end from synchronous code, whether or not a loop runs here.
+
+    It runs on a loop of its own in a thread, because Dagster may call an I/O manager while the
+    thread's own loop is between two steps of an asset.
+    """
+    result: list[T] = []
+    errors: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            result.append(asyncio.run(work))
+        except BaseException as error:  # noqa: BLE001 - raised again in the calling thread
+            errors.append(error)
+
+    thread = threading.Thread(target=run, name="geo-assets-io")
+    thread.start()
+    thread.join()
+    if errors:
+        raise errors[0]
+    return result[0]
+
+
+def _by_partition(obj: Any, keys: Any, asset: dg.AssetKey) -> dict[str | None, Any]:
+    keys = list(keys)
+    if isinstance(obj, Mapping):
+        if set(obj) != set(keys):
+            raise ContractError("A mapping output has one value for each partition of the run",
+                                f"{sorted(map(str, obj))[:5]}", asset.to_user_string())  # fmt: skip
+        return dict(obj)
+    if len(keys) != 1:
+        raise ContractError("An output for several partitions maps each key to its value",
+                            type(obj).__name__, asset.to_user_string(),
+                            "Return {partition key: value}.")  # fmt: skip
+    return {keys[0]: obj}

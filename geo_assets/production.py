@@ -1,0 +1,208 @@
+"""How one partition of an asset is made: the same way for every asset.
+
+```
+current already? -> no-op
+begin a draft -> adopt finished chunks -> stream the rest through the engine -> stage
+-> finish (index, picture, contract) -> Staged, which the I/O manager commits
+```
+
+A run that dies anywhere before the commit has published nothing; the next run with the same
+inputs finds the chunks that were staged and does only the others.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import tempfile
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from geo_assets.engine.engine import Engine
+from geo_assets.engine.stream import Lost
+from geo_assets.errors import GeoAssetsError
+from geo_assets.model import Artifact, Chunk, KernelResult, StoredObject
+from geo_assets.store.artifact import ArtifactStore, ChunkReceipt, Draft
+
+Progress = Callable[[int, int], None]
+"""Called with chunks done and chunks in all, after each chunk."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Publication:
+    """What a finished version says about itself."""
+
+    objects: tuple[StoredObject, ...]
+    properties: Mapping[str, Any] = field(default_factory=dict)
+    """Small JSON properties, published in the commit."""
+    bbox: tuple[float, float, float, float] | None = None
+    """West, south, east, north in EPSG:4326 degrees."""
+    datetime: str | None = None
+    """RFC 3339 time that the data is of."""
+
+
+class Recipe(Protocol):
+    """How to make one partition of one asset."""
+
+    asset: tuple[str, ...]
+    partition: str | None
+    version: str
+    """Fingerprint of everything that determines the bytes."""
+    inputs: Mapping[str, str]
+    """Version of each input by its label."""
+
+    def chunks(self) -> Sequence[Chunk]:
+        """The CPU work, split the same way on every machine."""
+        ...
+
+    async def fetch(self, chunk: Chunk, folder: Path) -> Chunk:
+        """Bring the inputs of `chunk` into `folder`, once for all chunks, and name them in it."""
+        ...
+
+    async def finish(
+        self, draft: Draft, receipts: Sequence[ChunkReceipt], folder: Path
+    ) -> Publication:
+        """Stage what is made from all chunks together and describe the version."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Staged:
+    """A version whose objects are all in place and checked, but which is not current yet."""
+
+    draft: Draft
+    publication: Publication
+    inputs: Mapping[str, str]
+    run_id: str
+    chunks: int
+    """How many chunks the version has."""
+    resumed: int
+    """How many of them an earlier run had finished."""
+
+    async def commit(self) -> Artifact:
+        """Make it the current version; atomic.
+
+        Raises:
+            CommitConflict: Another run committed a different version meanwhile.
+        """
+        return await self.draft.commit(
+            self.publication.objects,
+            properties=self.publication.properties,
+            inputs=self.inputs,
+            run_id=self.run_id,
+            bbox=self.publication.bbox,
+            datetime=self.publication.datetime,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Current:
+    """The version that would be made is the current one already: nothing was done."""
+
+    artifact: Artifact
+
+
+async def produce(
+    recipe: Recipe,
+    *,
+    folder: Path,
+    store: ArtifactStore,
+    engine: Engine,
+    run_id: str,
+    progress: Progress = lambda _done, _total: None,
+) -> Staged | Current:
+    """Make one partition, up to but without its commit.
+
+    `folder` holds the partition's files in flight; the caller removes it.
+
+    Raises:
+        GeoAssetsError: A chunk was given up; every other chunk that could be done is staged and
+            will be adopted by the next try.
+    """
+    newest = await store.newest(recipe.asset, recipe.partition)
+    if newest is not None and newest.version == recipe.version:
+        return Current(artifact=newest)
+    draft = await store.begin(recipe.asset, recipe.partition, recipe.version)
+    chunks = recipe.chunks()
+    finished = await draft.finished()
+    resumed = {chunk.id: finished[chunk.id] for chunk in chunks if chunk.id in finished}
+    todo = [chunk for chunk in chunks if chunk.id not in resumed]
+    fresh = await _run_chunks(recipe, draft, engine, todo, folder, progress, len(chunks))
+    receipts = resumed | fresh
+    publication = await recipe.finish(draft, [receipts[chunk.id] for chunk in chunks], folder)
+    return Staged(
+        draft=draft,
+        publication=publication,
+        inputs=recipe.inputs,
+        run_id=run_id,
+        chunks=len(chunks),
+        resumed=len(resumed),
+    )
+
+
+async def _run_chunks(
+    recipe: Recipe,
+    draft: Draft,
+    engine: Engine,
+    todo: Sequence[Chunk],
+    folder: Path,
+    progress: Progress,
+    total: int,
+) -> dict[str, ChunkReceipt]:
+    async def stage(chunk: Chunk, result: KernelResult) -> ChunkReceipt:
+        return await draft.stage_chunk(chunk.id, result)
+
+    async def fetch(chunk: Chunk) -> Chunk:
+        return await recipe.fetch(chunk, folder)
+
+    receipts: dict[str, ChunkReceipt] = {}
+    lost: list[Lost] = []
+    async for outcome in engine.stream(todo, fetch=fetch, stage=stage):
+        if isinstance(outcome, Lost):
+            lost.append(outcome)
+        else:
+            receipts[outcome.chunk.id] = outcome.value
+        progress(total - len(todo) + len(receipts) + len(lost), total)
+    if lost:
+        raise _given_up(lost, total)
+    return receipts
+
+
+def _given_up(lost: Sequence[Lost], total: int) -> GeoAssetsError:
+    first = min(lost, key=lambda outcome: outcome.chunk.id)
+    where = f"chunk {first.chunk.id}"
+    if total > 1:
+        where += f" ({len(lost)} of {total} chunks given up)"
+    return first.error.located(where)
+
+
+@asynccontextmanager
+async def work_folder(scratch: Path) -> AsyncIterator[Path]:
+    """A folder of its own for one partition, removed afterwards."""
+    folder = Path(await asyncio.to_thread(tempfile.mkdtemp, dir=scratch))
+    try:
+        yield folder
+    finally:
+        await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
+
+
+class OnceByKey:
+    """Does an awaitable job once per key, however many tasks ask for it at the same time."""
+
+    def __init__(self) -> None:
+        self._jobs: dict[str, asyncio.Future[Any]] = {}
+
+    async def get(self, key: str, make: Callable[[], Awaitable[Any]]) -> Any:
+        """The result of `make` for `key`; a failed job is forgotten, so that a retry runs again."""
+        job = self._jobs.get(key)
+        if job is None:
+            job = self._jobs[key] = asyncio.ensure_future(make())
+        try:
+            return await asyncio.shield(job)
+        except BaseException:
+            if job.done() and (job.cancelled() or job.exception() is not None):
+                self._jobs.pop(key, None)
+            raise

@@ -1,0 +1,110 @@
+"""Dagster resources: where artifacts and sources lie, and the engine that does CPU work."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import dagster as dg
+from dagster_aws.s3 import S3Resource
+from pydantic import Field, PrivateAttr
+
+from geo_assets.engine.engine import Engine
+from geo_assets.settings import Settings
+from geo_assets.sources import Sources
+from geo_assets.store.artifact import ArtifactStore
+from geo_assets.store.objects import S3Access, open_store
+
+
+class GeoStore(dg.ConfigurableResource[None]):
+    """Where results are published and where sources are read.
+
+    Both are folders or URLs (`s3://`, `gs://`, `az://`, sources also `https://`). S3 credentials,
+    endpoint and profile are those of the `S3Resource`; the other clouds take theirs from the
+    environment.
+    """
+
+    root: str = Field(description="Folder or URL that results are published under.")
+    source: str = Field(
+        default="data/source", description="Folder or URL that relative source patterns start at."
+    )
+    s3: dg.ResourceDependency[S3Resource]
+
+    def artifacts(self) -> ArtifactStore:
+        """The versions of all artifacts under the root."""
+        return ArtifactStore(open_store(self.root, s3=s3_access(self.s3)))
+
+    def sources(self) -> Sources:
+        """The sources under the source base."""
+        return Sources(self.source, s3_access(self.s3))
+
+
+class GeoEngine(dg.ConfigurableResource[None]):
+    """Worker processes under a memory budget, alive from the run's first step to its last.
+
+    The engine runs on the event loop that Dagster drives the assets with; at the end of the run,
+    or when it is terminated, no worker process and no file in flight is left.
+    """
+
+    workers: int = Field(default=0, ge=0, description="Worker processes; 0 means one per CPU.")
+    memory_bytes: int = Field(
+        default=0,
+        ge=0,
+        description="Memory budget of all running chunks in bytes; 0 takes it from the cgroup.",
+    )
+    scratch: str = Field(description="Folder for files in flight.")
+    log_format: str = Field(default="console", description="console or json")
+
+    _engine: Engine | None = PrivateAttr(default=None)
+
+    @classmethod
+    def from_settings(cls, settings: Settings) -> GeoEngine:
+        """The resource that `settings` describe."""
+        return cls(
+            workers=settings.workers,
+            memory_bytes=settings.memory_bytes,
+            scratch=str(settings.scratch),
+            log_format=settings.log_format,
+        )
+
+    @asynccontextmanager
+    async def yield_for_execution(
+        self, context: dg.InitResourceContext
+    ) -> AsyncIterator[GeoEngine]:
+        """Open the engine for the run and close it with it."""
+        del context
+        settings = Settings(
+            workers=self.workers,
+            memory_bytes=self.memory_bytes,
+            scratch=Path(self.scratch),
+            log_format=self.log_format,
+        )
+        async with Engine.open(settings) as engine:
+            self._engine = engine
+            try:
+                yield self
+            finally:
+                self._engine = None
+
+    @property
+    def engine(self) -> Engine:
+        """The running engine."""
+        if self._engine is None:
+            msg = "the engine runs only inside a Dagster run"
+            raise RuntimeError(msg)
+        return self._engine
+
+
+def s3_access(resource: S3Resource) -> S3Access:
+    """The same access for the object store that dagster-aws has for boto3."""
+    return S3Access(
+        endpoint_url=resource.endpoint_url,
+        region=resource.region_name,
+        access_key_id=resource.aws_access_key_id,
+        secret_access_key=resource.aws_secret_access_key,
+        session_token=resource.aws_session_token,
+        profile=resource.profile_name,
+        unsigned=resource.use_unsigned_session,
+        verify=resource.verify is not False,
+    )
