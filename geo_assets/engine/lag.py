@@ -1,0 +1,92 @@
+"""How late the event loop is, and who makes it late.
+
+A heartbeat on the loop measures; a thread watches the heartbeat and takes the stack of the loop's
+thread while it is blocked. Dagster stops the loop while it handles what an asset yields; a
+stopped loop is not a late one, so a beat that spans a stop is not counted.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+import threading
+import traceback
+from time import monotonic
+
+from geo_assets.engine.histogram import Histogram
+
+BEAT_S = 0.02
+LIMIT_S = 0.05
+_POLL_S = 0.01
+_FRAMES = 25
+
+_log = logging.getLogger(__name__)
+
+
+class LagSampler:
+    """Measures the loop it is started on, from `start` to `stop`; may be started again."""
+
+    def __init__(self) -> None:
+        self.sinks: set[Histogram] = set()
+        """Where every beat's lag is recorded, in seconds."""
+        self.stalls = 0
+        """Beats that came more than 50 ms late."""
+        self._due = 0.0
+        self._handle: asyncio.TimerHandle | None = None
+        self._was_stopped = False
+        self._reported = False
+        self._end = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        """Begin to measure the running loop."""
+        self._loop = asyncio.get_running_loop()
+        self._loop_thread = threading.get_ident()
+        self._end.clear()
+        self._plan()
+        self._thread = threading.Thread(target=self._watch, name="geo-lag", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Stop measuring; the thread ends by itself."""
+        self._end.set()
+        if self._handle is not None:
+            self._handle.cancel()
+            self._handle = None
+
+    def _plan(self) -> None:
+        self._was_stopped = False
+        self._reported = False
+        self._due = monotonic() + BEAT_S
+        self._handle = self._loop.call_later(BEAT_S, self._beat)
+
+    def _beat(self) -> None:
+        lag = max(0.0, monotonic() - self._due)
+        if not self._was_stopped:
+            for sink in self.sinks:
+                sink.add(lag)
+            if lag > LIMIT_S:
+                self.stalls += 1
+                _log.warning("the event loop was blocked for %.0f ms", lag * 1000)
+        self._plan()
+
+    def _watch(self) -> None:
+        end = self._end
+        while not end.wait(_POLL_S):
+            late = monotonic() - self._due
+            if late < _POLL_S:
+                continue
+            if not self._loop.is_running():
+                self._was_stopped = True
+                if self._loop.is_closed():
+                    return
+            elif late > LIMIT_S and not self._reported and not self._was_stopped:
+                self._reported = True
+                self._report()
+
+    def _report(self) -> None:
+        frame = sys._current_frames().get(self._loop_thread)  # noqa: SLF001 - the documented way
+        if frame is not None:
+            stack = "".join(traceback.format_stack(frame)[-_FRAMES:])
+            _log.warning("the event loop is blocked here:\n%s", stack)
