@@ -1,0 +1,166 @@
+"""The right side of a join, prepared once for all chunks: normalised geometry, boxes, label grid."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import shapely
+
+from geo_assets.errors import ConfigError
+from geo_assets.kernels.join_layer import Layer, Project, decode, parse_crs
+from geo_assets.kernels.join_spec import JoinIndexSpec, JoinRule
+from geo_assets.kernels.label_grid import Array, LabelGrid
+from geo_assets.kernels.label_grid_build import Edges, build, make_cells
+from geo_assets.model import KernelResult, OutputFile
+
+_BATCH = 1 << 15
+_MAX_EDGES = 1 << 23
+"""A right side with more edges than this gets no grid: building one would take over 1 GiB."""
+_EDGES_PER_ROW = 16
+"""A grid pays off from one left row per this many edges."""
+_POLYGONAL = (3, 6)
+_BINARY = "application/octet-stream"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RightIndex:
+    """What `join_index_kernel` wrote, mapped into memory."""
+
+    rows: int
+    wkb: pa.ChunkedArray
+    """Geometry of each right row in the join's CRS; null where nothing can be compared."""
+    bounds: Array
+    """(rows, 4) xmin, ymin, xmax, ymax in the join's CRS; NaN where nothing can be compared."""
+    sizes: Array
+    """(rows,) coordinates of each geometry."""
+    grid: LabelGrid | None
+    """Valid polygons, ready for look-ups; None where a grid does not pay off."""
+    loose: Array
+    """Rows that are not in the grid though they can be compared: invalid polygons."""
+
+    @classmethod
+    def open(cls, folder: Path) -> RightIndex:
+        """Map the files of `folder`."""
+        meta = json.loads((folder / "index.json").read_text())
+        grid = None if meta["cells"] is None else LabelGrid.load(folder, meta["cells"])
+        with pa.memory_map(str(folder / "right.arrow")) as source:
+            table = pa.ipc.open_file(source).read_all()
+        arrays = {
+            name: np.asarray(np.load(folder / f"{name}.npy", mmap_mode="r"))
+            for name in ("bounds", "sizes", "loose")
+        }
+        return cls(rows=table.num_rows, wkb=table.column(0), grid=grid, **arrays)
+
+    def shapes(self, rows: Array) -> Array:
+        """The geometries of some rows."""
+        taken = self.wkb.take(pa.array(rows))
+        return shapely.from_wkb(taken.to_numpy(zero_copy_only=False))
+
+    def near(self, box: tuple[float, float, float, float], among: Array | None = None) -> Array:
+        """Rows whose box touches `box`, ascending."""
+        bounds = self.bounds if among is None else self.bounds[among]
+        hit = (bounds[:, 0] <= box[2]) & (bounds[:, 2] >= box[0])
+        hit &= (bounds[:, 1] <= box[3]) & (bounds[:, 3] >= box[1])
+        at = np.flatnonzero(hit)
+        return at if among is None else among[at]
+
+
+def index_bytes(spec: JoinIndexSpec) -> int:
+    """Memory that `join_index_kernel` needs, from the footer alone."""
+    layer = Layer.open(spec.right)
+    geometry = int(layer.bytes_per_row * layer.rows)
+    edges = min(geometry // 16, _MAX_EDGES)
+    return (64 << 20) + (1 << 24) * 12 + edges * 170 + geometry
+
+
+def join_index_kernel(spec: JoinIndexSpec, workdir: Path) -> KernelResult:
+    """Prepare the right side.
+
+    Raises:
+        InputError: A file is not usable GeoParquet, or in another CRS than declared.
+        ConfigError: A distance would be measured in degrees; the join's CRS is unknown to PROJ.
+    """
+    _check_units(spec.rule)
+    layer, left = Layer.open(spec.right), Layer.open(spec.left)
+    left.projection(spec.rule.crs)
+    project, operation = layer.projection(spec.rule.crs)
+    bounds, sizes, kinds = _normalise(layer, project, workdir / "right.arrow")
+    np.save(workdir / "bounds.npy", bounds)
+    np.save(workdir / "sizes.npy", sizes)
+    comparable = np.flatnonzero(sizes > 0)
+    edges = int(sizes.sum())
+    worth = edges <= min(_EDGES_PER_ROW * left.rows, _MAX_EDGES) and spec.rule.predicate != "dwithin"
+    cells, loose = None, comparable
+    if worth and len(comparable) and np.isin(kinds[comparable], _POLYGONAL).all():
+        cells, loose = _build_grid(workdir, bounds, left.rows)
+    np.save(workdir / "loose.npy", loose)
+    (workdir / "index.json").write_text(json.dumps({"cells": cells}))
+    facts = {
+        "right_rows": layer.rows,
+        "right_not_comparable": int(layer.rows - len(comparable)),
+        "right_operation": operation,
+        "right_invalid": len(loose) if cells else None,
+        "grid_cells": cells["nx"] * cells["ny"] if cells else 0,
+    }
+    RightIndex.open(workdir)
+    files = tuple(
+        OutputFile.of(path, path.name, _BINARY, roles=("index",))
+        for path in sorted(workdir.iterdir())
+    )
+    return KernelResult(files=files, facts=facts)
+
+
+def _check_units(rule: JoinRule) -> None:
+    if rule.predicate in ("dwithin", "nearest") and parse_crs(rule.crs, "the join").is_geographic:
+        raise ConfigError("Distances are measured in a projected CRS", rule.crs,
+                          f"a {rule.predicate} join", "Set the join's crs to a projected one.")  # fmt: skip
+
+
+def _normalise(layer: Layer, project: Project | None, path: Path) -> tuple[Array, Array, Array]:
+    """Write the geometry in the join's CRS; give boxes, numbers of coordinates and type ids."""
+    schema = pa.schema([("wkb", pa.large_binary())])
+    bounds, sizes, kinds = [np.zeros((0, 4))], [np.zeros(0, np.int32)], [np.zeros(0, np.int32)]
+    with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, schema) as writer:
+        for _, batch in layer.batches([layer.geometry], 0, layer.rows, _BATCH):
+            source = batch.column(0)
+            shapes = decode(source, project, layer.path.name)
+            missing = shapely.is_missing(shapes)
+            if project is None and missing.sum() == source.null_count:
+                wkb = source.cast(pa.large_binary())
+            else:
+                wkb = pa.array(shapely.to_wkb(shapes), pa.large_binary())
+            writer.write_batch(pa.record_batch([wkb], schema=schema))
+            bounds.append(shapely.bounds(shapes))
+            sizes.append(shapely.get_num_coordinates(shapes).astype(np.int32))
+            kinds.append(shapely.get_type_id(shapes).astype(np.int32))
+    return np.concatenate(bounds), np.concatenate(sizes), np.concatenate(kinds)
+
+
+def _build_grid(folder: Path, bounds: Array, points: int) -> tuple[dict[str, Any] | None, Array]:
+    """Write the grid of all valid polygons; give its cells and the rows of the invalid ones."""
+    with pa.memory_map(str(folder / "right.arrow")) as source:
+        table = pa.ipc.open_file(source).read_all()
+    parts, loose, used, row = [], [np.zeros(0, np.int64)], [], 0
+    for shapes in _shapes(table):
+        valid = shapely.is_valid(shapes)
+        at = np.flatnonzero(valid)
+        parts.append(Edges.of(shapes[at], at + row))
+        loose.append(np.flatnonzero(~valid & ~shapely.is_missing(shapes)) + row)
+        used.append(at + row)
+        row += len(shapes)
+    edges, rows = Edges.join(parts), np.concatenate(used)
+    if not len(rows):
+        return None, np.concatenate(loose)
+    grid = build(edges, make_cells(bounds[rows], points, edges))
+    return grid.save(folder), np.concatenate(loose)
+
+
+def _shapes(table: pa.Table) -> Iterator[Array]:
+    for chunk in table.column(0).chunks:
+        yield shapely.from_wkb(chunk.to_numpy(zero_copy_only=False))

@@ -1,0 +1,251 @@
+"""A GeoParquet file as one side of a join: footer, batches, coordinates, reprojection."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import shapely
+from pyproj import CRS, Transformer
+from pyproj.exceptions import CRSError
+
+from geo_assets.errors import ConfigError, InputError
+from geo_assets.kernels.join_spec import JoinSide
+from geo_assets.kernels.label_grid import Array
+
+Project: TypeAlias = Callable[[Array, Array], tuple[Array, Array]]
+"""x, y of the layer's CRS to x, y of the join's CRS."""
+
+_POINT = np.dtype([("order", "u1"), ("type", "<u4"), ("x", "<f8"), ("y", "<f8")])
+_POINT_Z = np.dtype([("order", "u1"), ("type", "<u4"), ("x", "<f8"), ("y", "<f8"), ("z", "<f8")])
+_HEADERS = {21: (_POINT, (1,)), 29: (_POINT_Z, (1001, 0x80000001))}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Layer:
+    """What the footer of a GeoParquet file says."""
+
+    path: Path
+    geometry: str
+    """Name of the primary geometry column."""
+    crs: CRS
+    schema: pa.Schema
+    rows: int
+    groups: tuple[int, ...]
+    """First row of each row group, and the number of rows at the end."""
+    types: frozenset[str]
+    """Geometry types as the file states them; empty when it does not."""
+    bbox: tuple[float, float, float, float] | None
+    """Box of all features as the file states it."""
+    covering: str | None
+    """Name of the column with each feature's box: struct of xmin, ymin, xmax, ymax."""
+    meta: dict[str, Any]
+    """The `geo` metadata."""
+    bytes_per_row: float
+    """Uncompressed size of a row, as the footer states it."""
+
+    @classmethod
+    def open(cls, side: JoinSide) -> Layer:
+        """Read the footer.
+
+        Raises:
+            InputError: Not GeoParquet with WKB, or in another CRS than declared.
+        """
+        footer = pq.read_metadata(side.path)
+        raw = (footer.metadata or {}).get(b"geo")
+        if raw is None:
+            raise InputError("A layer to join is GeoParquet", "a file without geo metadata",
+                             side.path.name)  # fmt: skip
+        meta = json.loads(raw)
+        name = meta["primary_column"]
+        column = meta["columns"][name]
+        if column.get("encoding") != "WKB":
+            raise InputError("Geometry to join is encoded as WKB", repr(column.get("encoding")),
+                             side.path.name)  # fmt: skip
+        sizes = [footer.row_group(i).num_rows for i in range(footer.num_row_groups)]
+        total = sum(footer.row_group(i).total_byte_size for i in range(footer.num_row_groups))
+        box = column.get("bbox")
+        covering = column.get("covering", {}).get("bbox", {}).get("xmin", [None])[0]
+        return cls(
+            path=side.path,
+            geometry=name,
+            crs=_crs(column, side),
+            schema=footer.schema.to_arrow_schema(),
+            rows=footer.num_rows,
+            groups=tuple(int(n) for n in np.cumsum([0, *sizes])),
+            types=frozenset(column.get("geometry_types", ())),
+            bbox=(*box[:2], *box[len(box) // 2 :][:2]) if box else None,
+            covering=covering,
+            meta=meta,
+            bytes_per_row=total / max(footer.num_rows, 1),
+        )
+
+    def attributes(self, side: JoinSide) -> tuple[str, ...]:
+        """The attribute columns that the side keeps, in the order of the file or of the request.
+
+        Raises:
+            ConfigError: A column is asked for that the file does not have.
+        """
+        hidden = (self.geometry, self.covering)
+        known = [name for name in self.schema.names if name not in hidden]
+        if side.columns is None:
+            return tuple(known)
+        for name in side.columns:
+            if name not in known:
+                raise ConfigError("A join keeps columns that the layer has", repr(name),
+                                  self.path.name, f"It has {', '.join(known)}.")  # fmt: skip
+        return side.columns
+
+    def batches(
+        self, columns: Sequence[str], start: int, stop: int, size: int
+    ) -> Iterator[tuple[int, pa.RecordBatch]]:
+        """(first row, batch) over the rows from `start` to `stop`, at most `size` at once."""
+        with pq.ParquetFile(self.path, memory_map=True, pre_buffer=False) as file:
+            for i, (first, after) in enumerate(zip(self.groups[:-1], self.groups[1:], strict=True)):
+                if after <= start or first >= stop:
+                    continue
+                row = first
+                for batch in file.iter_batches(size, [i], list(columns), use_threads=False):
+                    low, high = max(start, row), min(stop, row + batch.num_rows)
+                    if low < high:
+                        yield low, batch.slice(low - row, high - low)
+                    row += batch.num_rows
+                    if row >= stop:
+                        break
+
+    def projection(self, target: str) -> tuple[Project | None, dict[str, Any]]:
+        """How coordinates get to the CRS `target`, and facts about it; None: they are there."""
+        to = parse_crs(target, "the join")
+        if self.crs.equals(to, ignore_axis_order=True):
+            return None, {"operation": "none"}
+        transformer = Transformer.from_crs(self.crs, to, always_xy=True)
+        facts = {"operation": transformer.description, "accuracy_m": transformer.accuracy}
+
+        def project(x: Array, y: Array) -> tuple[Array, Array]:
+            return transformer.transform(x, y)  # type: ignore[no-any-return]
+
+        return project, facts
+
+
+def parse_crs(text: str, where: str) -> CRS:
+    """A CRS from anything PROJ reads.
+
+    Raises:
+        ConfigError: PROJ does not read it.
+    """
+    try:
+        return CRS.from_user_input(text)
+    except CRSError as error:
+        raise ConfigError("A CRS is something PROJ reads", repr(text), where, str(error)) from None
+
+
+def _crs(column: dict[str, Any], side: JoinSide) -> CRS:
+    where = side.path.name
+    # The standard's default for a missing key is OGC:CRS84; an explicit null is "unknown".
+    stated = column.get("crs", "OGC:CRS84")
+    declared = None if side.crs is None else parse_crs(side.crs, where)
+    if stated is None:
+        if declared is None:
+            raise InputError("A layer to join has a CRS", "a file that says it is unknown", where,
+                             "Declare the layer's crs.")  # fmt: skip
+        return declared
+    own = CRS.from_user_input(stated)
+    if declared is not None and not own.equals(declared, ignore_axis_order=True):
+        raise InputError("A layer is in its declared CRS", f"{own.name}, declared {declared.name}",
+                         where, "Correct the declaration or reproject the layer.")  # fmt: skip
+    return own
+
+
+def point_coordinates(geometry: pa.Array, where: str) -> tuple[Array, Array] | None:
+    """x and y of an array of WKB points, NaN for null and empty ones; None if not all are points.
+
+    Little-endian WKB of one size is read in place; everything else goes through GEOS.
+    """
+    fast = _fixed_points(geometry)
+    if fast is not None:
+        return fast
+    shapes = _from_wkb(geometry, where)
+    kinds = shapely.get_type_id(shapes)
+    if not ((kinds == 0) | (kinds == -1)).all():
+        return None
+    return shapely.get_x(shapes), shapely.get_y(shapes)
+
+
+def _fixed_points(geometry: pa.Array) -> tuple[Array, Array] | None:
+    wide = pa.types.is_large_binary(geometry.type)
+    if not (wide or pa.types.is_binary(geometry.type)):
+        return None
+    _, offsets, data = geometry.buffers()
+    if data is None or len(geometry) == 0:
+        return None
+    first = geometry.offset
+    at = np.frombuffer(offsets, np.int64 if wide else np.int32)[first : first + len(geometry) + 1]
+    sizes = np.diff(at)
+    valid = None if geometry.null_count == 0 else geometry.is_valid().to_numpy(zero_copy_only=False)
+    size = int(sizes.max())
+    if size not in _HEADERS or not (sizes == (size if valid is None else valid * size)).all():
+        return None
+    dtype, codes = _HEADERS[size]
+    points = np.frombuffer(data, np.uint8)[at[0] : at[-1]].view(dtype)
+    code = int(points["type"][0])
+    if code not in codes or (points["order"] != 1).any() or (points["type"] != code).any():
+        return None
+    if valid is None:
+        return points["x"].copy(), points["y"].copy()
+    x, y = np.full(len(geometry), np.nan), np.full(len(geometry), np.nan)
+    x[valid], y[valid] = points["x"], points["y"]
+    return x, y
+
+
+def decode(geometry: pa.Array, project: Project | None, where: str) -> Array:
+    """Shapes of an array of WKB, in the join's CRS; None where nothing can be compared.
+
+    That is: null, empty, or with a coordinate that is not finite, before or after reprojection.
+
+    Raises:
+        InputError: Something is not WKB.
+    """
+    shapes = _from_wkb(geometry, where)
+    shapes[shapely.is_empty(shapes)] = None
+    if project is not None:
+        shapes = shapely.transform(
+            shapes, lambda xy: np.column_stack(project(xy[:, 0], xy[:, 1])), include_z=False
+        )
+    xy, owner = shapely.get_coordinates(shapes, return_index=True)
+    bad = owner[~np.isfinite(xy).all(axis=1)]
+    shapes[bad] = None
+    return shapes
+
+
+def reproject_wkb(geometry: pa.Array, project: Project, where: str) -> pa.Array:
+    """WKB in the join's CRS; z stays as it is."""
+    shapes = _from_wkb(geometry, where)
+    solid = shapely.has_z(shapes)
+
+    def move(xyz: Array) -> Array:
+        x, y = project(xyz[:, 0], xyz[:, 1])
+        return np.column_stack([x, y, xyz[:, 2]][: xyz.shape[1]])
+
+    for part, has_z in ((solid, True), (~solid, False)):
+        if part.any():
+            shapes[part] = shapely.transform(shapes[part], move, include_z=has_z)
+    return pa.array(shapely.to_wkb(shapes), geometry.type)
+
+
+def _from_wkb(geometry: pa.Array, where: str) -> Array:
+    try:
+        return shapely.from_wkb(geometry.to_numpy(zero_copy_only=False))
+    except shapely.errors.ShapelyError as error:
+        raise InputError("Geometry is well-formed WKB", str(error), where) from None
+
+
+def read_columns(layer: Layer, columns: Sequence[str], groups: Sequence[int]) -> pa.Table:
+    """Some columns of some row groups, in memory."""
+    with pq.ParquetFile(layer.path, memory_map=True, pre_buffer=False) as file:
+        return file.read_row_groups(list(groups), list(columns), use_threads=False)
