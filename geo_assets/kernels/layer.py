@@ -1,0 +1,215 @@
+"""The kernel of `core/<layer>`: canonical CRS, declared schema, validity, GeoParquet 1.1.
+
+Pass 1 reads the delivery in batches and decides about every feature; what is kept goes to
+scratch in the target CRS, the rest to quarantine. Pass 2 writes scratch in Hilbert order.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import shapely
+from numpy.typing import NDArray
+
+from geo_assets.errors import ContractError, InputError
+from geo_assets.kernels.geoparquet import COVERING, GEOMETRY
+from geo_assets.kernels.layer_batch import DELIVERED, BatchRules, Kept, take_batch
+from geo_assets.kernels.layer_columns import free_name, plan_columns
+from geo_assets.kernels.layer_keys import KeySet
+from geo_assets.kernels.layer_output import Written, write_sorted
+from geo_assets.kernels.layer_spec import LayerSpec
+from geo_assets.kernels.quarantine import Quarantine
+from geo_assets.kernels.repair import Repaired, account
+from geo_assets.kernels.reproject import plan_reprojection
+from geo_assets.kernels.spill import PARTITION_BYTES, Spill
+from geo_assets.kernels.vector_model import BATCH_BYTES, LayerSource
+from geo_assets.kernels.vector_source import open_layer
+from geo_assets.model import KernelResult
+from geo_assets.rules.crs import crs_facts, crs_name, expect_crs, looks_like_degrees, parse_crs
+
+__all__ = ["LayerSpec", "build_layer", "predicted_bytes"]
+
+MISPLACED_LIMIT = 0.5
+"""Share of features with impossible coordinates from which the declared CRS itself is wrong."""
+
+
+def predicted_bytes(*, features: int, largest_feature_bytes: int = 0) -> int:
+    """Memory that `build_layer` needs on top of a resting worker, in bytes.
+
+    Args:
+        features: Number of features in the delivery.
+        largest_feature_bytes: Size of its largest geometry as WKB, where known.
+    """
+    # A batch lives as Arrow, as GEOS objects of source and target, and as coordinates.
+    pass_one = 8 * BATCH_BYTES
+    # A partition lives as read, as one chunk, and as the row group being written.
+    pass_two = 3 * PARTITION_BYTES
+    return max(pass_one, pass_two) + 30 * features + 8 * largest_feature_bytes
+
+
+def build_layer(spec: LayerSpec, workdir: Path) -> KernelResult:
+    """Bring a delivered layer into its canonical form.
+
+    Guarantees: rows delivered = rows kept + rows quarantined; the same file and spec give the
+    same bytes; memory does not grow with the layer, except by 30 bytes for each feature.
+
+    Returns:
+        Files with the role `data` (one, or several parts where it would exceed about 2 GB) and
+        `quarantine` (if anything was rejected). Facts: `source`, `crs`, `operation`, `rows`,
+        `quarantine` (findings), `repair`, `columns`, `key`, `geometry_types`, `bounds`,
+        `antimeridian_crossings`.
+
+    Raises:
+        InputError: The file cannot be read, or is not what is declared.
+        ContractError: The required accuracy cannot be reached, or what was written cannot be
+            read back.
+    """
+    source = open_layer(
+        spec.source, scratch=workdir, layer=spec.layer, encoding=spec.encoding,
+        xy_columns=spec.xy_columns,
+    )  # fmt: skip
+    rules = _rules(spec, source)
+    folder = workdir / "spill"
+    folder.mkdir()
+    spill = Spill(folder, rules.scratch_schema, rules.covering)
+    quarantine = Quarantine(workdir / "quarantine.parquet", source.schema, rules.crs, spec.key)
+    tally = _take_all(source, rules, spill, quarantine)
+    _check_place(tally, rules, quarantine)
+    drop = _reject_duplicates(source, rules, spill, quarantine, tally)
+    written = write_sorted(
+        spill, drop, workdir, name=spec.name, attributes=rules.columns.schema,
+        crs=rules.reprojection.target, covering=rules.covering,
+    )  # fmt: skip
+    folder.rmdir()
+    if tally.delivered != written.rows + quarantine.rows:
+        raise ContractError("Rows delivered are rows kept and rows quarantined",
+                            f"{tally.delivered} = {written.rows} + {quarantine.rows}", spec.name)  # fmt: skip
+    rejected = quarantine.close("quarantine.parquet")
+    files = (*written.files, *(() if rejected is None else (rejected,)))
+    return KernelResult(files=files, facts=_facts(source, rules, tally, written, quarantine))
+
+
+@dataclass(slots=True)
+class _Tally:
+    """What pass 1 counts."""
+
+    delivered: int = 0
+    misplaced: int = 0
+    crossing: int = 0
+    bounds: NDArray[np.float64] = field(default_factory=lambda: np.full(4, np.nan))
+    """Of all finite features as delivered, in the source CRS."""
+    keys: KeySet = field(default_factory=KeySet)
+    repairs: list[Repaired] = field(default_factory=list)
+
+    def add(self, kept: Kept, key: str) -> None:
+        self.delivered += len(kept.reasons)
+        self.misplaced += kept.misplaced
+        self.crossing += kept.crossing
+        self.keys.add(kept.batch.column(key))
+        boxes = kept.source_bounds[np.isfinite(kept.source_bounds).all(axis=1)]
+        if len(boxes):
+            self.bounds[:2] = np.fmin(self.bounds[:2], boxes[:, :2].min(axis=0))
+            self.bounds[2:] = np.fmax(self.bounds[2:], boxes[:, 2:].max(axis=0))
+        if kept.repaired is not None:
+            self.repairs.append(kept.repaired.without_geometry())
+
+
+def _rules(spec: LayerSpec, source: LayerSource) -> BatchRules:
+    """Hold what the source says of itself against the declaration, before any feature is read."""
+    where = spec.source.name
+    declared = None if spec.source_crs is None else parse_crs(spec.source_crs, spec.name)
+    crs = expect_crs(source.info.crs, declared, where, missing=source.info.crs_missing)
+    target = crs if spec.crs is None else parse_crs(spec.crs, spec.name)
+    reprojection = plan_reprojection(
+        crs, target, bounds=source.info.bounds, where=where,
+        required_accuracy_m=spec.required_accuracy_m,
+    )  # fmt: skip
+    names = set(source.schema.names)
+    columns = plan_columns(
+        source.schema, spec.columns, extra=spec.extra_columns, key=spec.key,
+        reserved=frozenset({GEOMETRY, DELIVERED}), where=where,
+    )  # fmt: skip
+    return BatchRules(
+        columns=columns, reprojection=reprojection, geometry_types=spec.geometry_types,
+        promote=spec.promote, null_geometry=spec.null_geometry, invalid=spec.invalid,
+        repair=spec.repair, quarantine_misplaced=spec.misplaced == "quarantine",
+        covering=free_name(COVERING, names | set(columns.schema.names)), where=where,
+    )  # fmt: skip
+
+
+def _take_all(
+    source: LayerSource, rules: BatchRules, spill: Spill, quarantine: Quarantine
+) -> _Tally:
+    tally = _Tally()
+    for batch in source.read():
+        kept = take_batch(batch, rules)
+        tally.add(kept, rules.columns.key)
+        spill.add(kept.batch, kept.bounds, kept.kinds)
+        quarantine.add(batch, kept.source_geoms, kept.reasons, kept.details)
+    spill.close()
+    return tally
+
+
+def _check_place(tally: _Tally, rules: BatchRules, quarantine: Quarantine) -> None:
+    """Refuse a layer of which most features cannot be where they are said to be."""
+    if not rules.quarantine_misplaced or not tally.delivered:
+        return
+    if tally.misplaced > MISPLACED_LIMIT * tally.delivered:
+        counts = ", ".join(f"{n} {kind}" for kind, n in quarantine.findings.counts.items())
+        what = f"{tally.misplaced} of {tally.delivered} features elsewhere ({counts})"
+    elif looks_like_degrees(tally.bounds.tolist(), rules.crs):
+        what = "all coordinates as small as degrees"
+    else:
+        return
+    bounds = ", ".join(f"{value:.6g}" for value in tally.bounds)
+    raise InputError(f"Coordinates are where {crs_name(rules.crs)} is used",
+                     f"{what}; bounds {bounds}", rules.where,
+                     "The CRS is wrong, or x and y are exchanged: correct source_crs or the file.")  # fmt: skip
+
+
+def _reject_duplicates(
+    source: LayerSource, rules: BatchRules, spill: Spill, quarantine: Quarantine, tally: _Tally
+) -> NDArray[np.int64]:
+    """Quarantine every later feature with the key of an earlier one; reads the source again.
+
+    Returns:
+        Their positions in the spill.
+    """
+    nothing = np.zeros(0, dtype=np.int64)
+    if rules.columns.created_key:
+        return nothing
+    drop = tally.keys.repeated(spill.column(rules.columns.key))
+    if not len(drop):
+        return nothing
+    rows = spill.values(DELIVERED, drop)
+    for batch in source.read():
+        reasons = np.full(batch.attributes.num_rows, None, dtype=object)
+        here = rows[(rows >= batch.row) & (rows < batch.row + len(reasons))] - batch.row
+        if len(here):
+            reasons[here] = "duplicate_key"
+            wkb = batch.wkb.to_numpy(zero_copy_only=False)
+            geoms = shapely.from_wkb(np.asarray(wkb, dtype=object), on_invalid="ignore")
+            quarantine.add(batch, geoms, reasons, np.full(len(reasons), None, dtype=object))
+    return drop
+
+
+def _facts(
+    source: LayerSource, rules: BatchRules, tally: _Tally, written: Written, quarantine: Quarantine
+) -> dict[str, Any]:
+    return {
+        "source": source.info.facts(),
+        "crs": crs_facts(rules.reprojection.target),
+        "operation": rules.reprojection.operation.facts(),
+        "rows": {"delivered": tally.delivered, "kept": written.rows,
+                 "quarantined": quarantine.rows},
+        "quarantine": quarantine.findings.as_dict(),
+        "repair": account(tally.repairs),
+        "columns": {field.name: str(field.type) for field in rules.columns.schema},
+        "key": rules.columns.key,
+        "geometry_types": list(written.geometry_types),
+        "bounds": list(written.bounds) if written.bounds else None,
+        "antimeridian_crossings": tally.crossing,
+    }  # fmt: skip

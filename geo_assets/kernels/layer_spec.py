@@ -1,0 +1,60 @@
+"""What `build_layer` is told to do."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from geo_assets.errors import ConfigError
+from geo_assets.kernels.repair import Repair
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LayerSpec:
+    """What `build_layer` does with one delivered file."""
+
+    source: Path
+    """The delivered file, its sidecars beside it."""
+    name: str
+    """Name of the layer: of its file, and in messages."""
+    crs: str | None = None
+    """Canonical CRS of the result; None keeps the source's."""
+    source_crs: str | None = None
+    """The CRS that the file must be in; needed where the file does not say. None trusts it."""
+    layer: str | None = None
+    """Layer of a container with several."""
+    encoding: str | None = None
+    """Encoding of text, where the file states none or a wrong one."""
+    xy_columns: tuple[str, str] | None = None
+    """For CSV and plain Parquet: the x (longitude) and the y (latitude) column."""
+    key: str | None = None
+    """Column that identifies a feature: unique and never null. None adds a row number `fid`."""
+    columns: Mapping[str, str] = field(default_factory=dict)
+    """Column to type text. Empty keeps what is delivered; else exactly these columns."""
+    extra_columns: bool = False
+    """Keep undeclared columns too, behind the declared ones."""
+    geometry_types: tuple[str, ...] = ()
+    """Types allowed, without dimension; empty allows all."""
+    promote: bool = True
+    """Make a single geometry a multi one where only the multi type is allowed."""
+    null_geometry: bool = False
+    """Keep features without geometry instead of quarantining them."""
+    invalid: Literal["keep", "quarantine", "repair"] = "keep"
+    """What happens to invalid geometry; `keep` leaves it to the validity check."""
+    repair: Repair = field(default_factory=Repair)
+    """How to repair, where `invalid` is `repair`."""
+    misplaced: Literal["quarantine", "keep"] = "quarantine"
+    """What happens to coordinates that cannot be in the source CRS (`rules.crs.misplaced`)."""
+    required_accuracy_m: float | None = None
+    """Accuracy in metres that the PROJ operation must state."""
+
+    def __post_init__(self) -> None:
+        for text, allowed in (
+            (self.invalid, ("keep", "quarantine", "repair")),
+            (self.misplaced, ("quarantine", "keep")),
+        ):
+            if text not in allowed:
+                raise ConfigError(f"The policy is one of {', '.join(allowed)}", repr(text),
+                                  self.name)  # fmt: skip
