@@ -1,0 +1,158 @@
+"""Versions of artifacts: what is published, and how to publish the next version."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+
+from geo_assets.errors import InputError
+from geo_assets.model import Artifact, StoredObject
+from geo_assets.store.bounded import each
+from geo_assets.store.commit import newest_sequence, read_commit
+from geo_assets.store.derived import Derived
+from geo_assets.store.draft import Draft
+from geo_assets.store.gc import Collected, collect
+from geo_assets.store.objects import ObjectStore
+from geo_assets.store.paths import Place
+from geo_assets.store.probe import probe
+from geo_assets.store.receipt import ChunkReceipt
+from geo_assets.store.stac import Commit
+from geo_assets.store.verify import check, measure
+
+__all__ = ["ArtifactStore", "ChunkReceipt", "Collected", "Draft"]
+
+_PARTITIONS_AT_ONCE = 32
+
+
+class ArtifactStore:
+    """The versions under one root. Holds no connection and no lock: any loop may use it."""
+
+    def __init__(self, objects: ObjectStore) -> None:
+        self.objects = objects
+        self._derived = Derived(objects)
+        self._seen: dict[Place, int] = {}
+        self._verified: set[tuple[str, int, int]] = set()
+
+    async def probe(self) -> None:
+        """Refuse a root where commits would overwrite each other; asked once per process.
+
+        Raises:
+            ConfigError: The endpoint ignores create-if-absent, or cannot be written.
+        """
+        await probe(self.objects)
+
+    async def newest(self, asset: Sequence[str], partition: str | None) -> Artifact | None:
+        """The current version, or None if nothing was published."""
+        commit = await self._newest(Place.of(asset, partition))
+        return commit.artifact if commit else None
+
+    async def newest_of(
+        self, asset: Sequence[str], partitions: Sequence[str]
+    ) -> dict[str, Artifact]:
+        """The current versions of many partitions; those without one are absent."""
+        places = [Place.of(asset, partition) for partition in partitions]
+        commits = await each(self._newest, places, limit=_PARTITIONS_AT_ONCE)
+        found = zip(partitions, commits, strict=True)
+        return {partition: commit.artifact for partition, commit in found if commit}
+
+    async def at(self, asset: Sequence[str], partition: str | None, sequence: int) -> Artifact:
+        """The version that a commit published, whether or not its objects are retained.
+
+        Raises:
+            InputError: There is no such commit.
+        """
+        place = Place.of(asset, partition)
+        try:
+            return (await read_commit(self.objects, place, sequence)).artifact
+        except FileNotFoundError:
+            raise InputError(
+                "A commit exists", f"none with number {sequence}", place.label
+            ) from None
+
+    async def begin(self, asset: Sequence[str], partition: str | None, version: str) -> Draft:
+        """Start or resume an attempt to publish `version` on top of the current one.
+
+        Raises:
+            ConfigError: The root cannot hold commits, or a name cannot be a path.
+        """
+        await probe(self.objects)
+        place = Place.of(asset, partition)
+        return Draft(self.objects, self._derived, place, version, await self._newest(place))
+
+    async def local_file(self, artifact: Artifact, name: str, scratch: Path) -> Path:
+        """A local file with the bytes of an object, size and SHA-256 verified.
+
+        In a local store it is the object itself: never write to it. Else it is downloaded
+        below `scratch`, once per version.
+
+        Raises:
+            KeyError: The version has no such object.
+            InputError: The stored bytes are damaged or were collected as garbage.
+        """
+        stored = artifact.object(name)
+        path = f"{artifact.data_prefix}/{name}"
+        try:
+            if (file := self.objects.local_path(path)) is not None:
+                await self.objects.head(path)  # refuses a symbolic link out of the root
+                await asyncio.to_thread(self._verify, file, stored)
+                return file
+            folder = hashlib.sha256(artifact.data_prefix.encode()).hexdigest()[:16]
+            file = scratch / folder / name
+            if not await asyncio.to_thread(file.is_file):
+                await self.objects.download(path, file, size=stored.size, sha256=stored.sha256)
+            return file
+        except FileNotFoundError:
+            raise InputError(
+                "The objects of a version are kept while it is read",
+                "none",
+                self.objects.address(path),
+                "It was collected as garbage or deleted "
+                "by hand: read the newest version, or materialize it again.",
+            ) from None
+
+    def address(self, artifact: Artifact, name: str) -> str:
+        """The full address of an object, for people: `s3://...` or an absolute path."""
+        return self.objects.address(f"{artifact.data_prefix}/{artifact.object(name).name}")
+
+    async def collect_garbage(
+        self, asset: Sequence[str], partition: str | None, *, keep: int, abandon: bool = False
+    ) -> Collected:
+        """Delete the objects of old versions and of dead attempts; see `gc`.
+
+        Args:
+            asset: The asset key.
+            partition: The partition key.
+            keep: Versions to retain, the current one included; at least 1.
+            abandon: Also delete unfinished attempts on the current version. Their writers,
+                if they still run, will get a `CommitConflict`.
+        """
+        return await collect(self.objects, Place.of(asset, partition), keep=keep, abandon=abandon)
+
+    async def rebuild(self, asset: Sequence[str]) -> int:
+        """Write `collection.json` and every `item.json` of an asset anew from its commits.
+
+        Returns:
+            The number of partitions. It reads one commit for each of them.
+        """
+        return await self._derived.rebuild(tuple(asset), limit=_PARTITIONS_AT_ONCE)
+
+    async def flush(self) -> None:
+        """Write what `commit` left to do later: large collections lag by a hundredth part."""
+        await self._derived.flush()
+
+    async def _newest(self, place: Place) -> Commit | None:
+        sequence = await newest_sequence(self.objects, place, self._seen.get(place, 0))
+        if not sequence:
+            return None
+        self._seen[place] = sequence
+        return await read_commit(self.objects, place, sequence)
+
+    def _verify(self, file: Path, stored: StoredObject) -> None:
+        stat = file.stat()
+        key = (str(file), stat.st_size, stat.st_mtime_ns)
+        if key not in self._verified:
+            size, sha256 = measure(file)
+            check(str(file), size, sha256, stored.size, stored.sha256)
+            self._verified.add(key)
