@@ -1,4 +1,4 @@
-"""The right side of a join, prepared once for all chunks: normalised geometry, boxes, label grid."""
+"""The right side of a join, prepared once for all chunks: geometry, boxes, label grid."""
 
 from __future__ import annotations
 
@@ -62,13 +62,13 @@ class RightIndex:
         taken = self.wkb.take(pa.array(rows))
         return shapely.from_wkb(taken.to_numpy(zero_copy_only=False))
 
-    def near(self, box: tuple[float, float, float, float], among: Array | None = None) -> Array:
-        """Rows whose box touches `box`, ascending."""
-        bounds = self.bounds if among is None else self.bounds[among]
-        hit = (bounds[:, 0] <= box[2]) & (bounds[:, 2] >= box[0])
-        hit &= (bounds[:, 1] <= box[3]) & (bounds[:, 3] >= box[1])
-        at = np.flatnonzero(hit)
-        return at if among is None else among[at]
+    def near(self, bounds: Array) -> Array:
+        """Rows that can be compared and whose box touches the box around `bounds`; ascending."""
+        if not len(bounds):
+            return np.zeros(0, np.intp)
+        low, high = bounds[:, :2].min(axis=0), bounds[:, 2:].max(axis=0)
+        hit = (self.bounds[:, :2] <= high) & (self.bounds[:, 2:] >= low)  # NaN is never near
+        return np.flatnonzero(hit.all(axis=1))
 
 
 def index_bytes(spec: JoinIndexSpec) -> int:
@@ -95,7 +95,9 @@ def join_index_kernel(spec: JoinIndexSpec, workdir: Path) -> KernelResult:
     np.save(workdir / "sizes.npy", sizes)
     comparable = np.flatnonzero(sizes > 0)
     edges = int(sizes.sum())
-    worth = edges <= min(_EDGES_PER_ROW * left.rows, _MAX_EDGES) and spec.rule.predicate != "dwithin"
+    worth = (
+        edges <= min(_EDGES_PER_ROW * left.rows, _MAX_EDGES) and spec.rule.predicate != "dwithin"
+    )
     cells, loose = None, comparable
     if worth and len(comparable) and np.isin(kinds[comparable], _POLYGONAL).all():
         cells, loose = _build_grid(workdir, bounds, left.rows)
@@ -119,7 +121,7 @@ def join_index_kernel(spec: JoinIndexSpec, workdir: Path) -> KernelResult:
 def _check_units(rule: JoinRule) -> None:
     if rule.predicate in ("dwithin", "nearest") and parse_crs(rule.crs, "the join").is_geographic:
         raise ConfigError("Distances are measured in a projected CRS", rule.crs,
-                          f"a {rule.predicate} join", "Set the join's crs to a projected one.")  # fmt: skip
+                          f"a {rule.predicate} join", "Give a projected crs.")  # fmt: skip
 
 
 def _normalise(layer: Layer, project: Project | None, path: Path) -> tuple[Array, Array, Array]:

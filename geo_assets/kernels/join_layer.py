@@ -163,7 +163,7 @@ def _crs(column: dict[str, Any], side: JoinSide) -> CRS:
 
 
 def point_coordinates(geometry: pa.Array, where: str) -> tuple[Array, Array] | None:
-    """x and y of an array of WKB points, NaN for null and empty ones; None if not all are points.
+    """Coordinates of WKB points: x and y, NaN for null and empty ones; None if not all are points.
 
     Little-endian WKB of one size is read in place; everything else goes through GEOS.
     """

@@ -86,7 +86,9 @@ class JoinRule:
         self._check_distances(where)
         titles = [statistic.title for statistic in self.statistics]
         if self.how == "aggregate" and (not titles or len(set(titles)) < len(titles)):
-            raise ConfigError("An aggregate has statistics, none of them twice", repr(titles), where)
+            raise ConfigError(
+                "An aggregate has statistics, none of them twice", repr(titles), where
+            )
 
     def _check_distances(self, where: str) -> None:
         if (self.predicate == "dwithin") != (self.distance is not None):
@@ -100,6 +102,9 @@ class JoinRule:
             value = getattr(self, name)
             if value is not None and not 0 <= value < float("inf"):
                 raise ConfigError(f"{name} is a finite number, not negative", repr(value), where)
+        if self.max_distance == 0:
+            raise ConfigError("max_distance is more than 0", "0", where,
+                              "What touches is found by the predicate intersects.")  # fmt: skip
         if self.neighbours < 1:
             raise ConfigError("neighbours is at least 1", repr(self.neighbours), where)
 

@@ -64,11 +64,11 @@ class Cells:
         return np.floor((y - self.y0) * (1.0 / self.dy))
 
     def reference_x(self) -> Array:
-        """x of the reference points of each column."""
+        """Reference points: x of each column."""
         return self.x0 + (np.arange(self.nx) + self.fx) * self.dx
 
     def reference_y(self) -> Array:
-        """y of the reference points of each row."""
+        """Reference points: y of each row."""
         return self.y0 + (np.arange(self.ny) + self.fy) * self.dy
 
     def locate(self, x: Array, y: Array) -> tuple[Array, Array]:
@@ -210,9 +210,7 @@ class LabelGrid:
             looked_up=stop - start - len(mixed),
         )
 
-    def _resolve(
-        self, px: Array, py: Array, mixed: Array
-    ) -> tuple[Array, Array, Array, Array]:
+    def _resolve(self, px: Array, py: Array, mixed: Array) -> tuple[Array, Array, Array, Array]:
         """(point, group, inside, unsure) for each group of each point's mixed cell."""
         item, group = _expand(self.cell_groups, mixed)
         pair, slot = _expand(self.group_edges, group)

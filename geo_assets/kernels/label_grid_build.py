@@ -92,7 +92,14 @@ def make_cells(bounds: Array, points: int, edges: Edges) -> Cells:
         finest,
     )
     nx, ny = int(width / side) + 3, int(height / side) + 3
-    return Cells(x0=float(low[0] - side), y0=float(low[1] - side), dx=float(side), dy=float(side), nx=nx, ny=ny)
+    return Cells(
+        x0=float(low[0] - side),
+        y0=float(low[1] - side),
+        dx=float(side),
+        dy=float(side),
+        nx=nx,
+        ny=ny,
+    )
 
 
 def build(edges: Edges, cells: Cells) -> LabelGrid:
