@@ -16,7 +16,7 @@ import asyncio
 import shutil
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -119,8 +119,8 @@ async def produce(
     `folder` holds the partition's files in flight; the caller removes it.
 
     Raises:
-        GeoAssetsError: A chunk was given up; every other chunk that could be done is staged and
-            will be adopted by the next try.
+        Exception: The error of the first chunk given up; every other chunk that could be done is
+            staged and will be adopted by the next try.
     """
     newest = await store.newest(recipe.asset, recipe.partition)
     if newest is not None and newest.version == recipe.version:
@@ -160,23 +160,27 @@ async def _run_chunks(
 
     receipts: dict[str, ChunkReceipt] = {}
     lost: list[Lost] = []
-    async for outcome in engine.stream(todo, fetch=fetch, stage=stage):
-        if isinstance(outcome, Lost):
-            lost.append(outcome)
-        else:
-            receipts[outcome.chunk.id] = outcome.value
-        progress(total - len(todo) + len(receipts) + len(lost), total)
+    async with aclosing(engine.stream(todo, fetch=fetch, stage=stage)) as outcomes:
+        async for outcome in outcomes:
+            if isinstance(outcome, Lost):
+                lost.append(outcome)
+            else:
+                receipts[outcome.chunk.id] = outcome.value
+            progress(total - len(todo) + len(receipts) + len(lost), total)
     if lost:
         raise _given_up(lost, total)
     return receipts
 
 
-def _given_up(lost: Sequence[Lost], total: int) -> GeoAssetsError:
+def _given_up(lost: Sequence[Lost], total: int) -> Exception:
     first = min(lost, key=lambda outcome: outcome.chunk.id)
     where = f"chunk {first.chunk.id}"
     if total > 1:
         where += f" ({len(lost)} of {total} chunks given up)"
-    return first.error.located(where)
+    if isinstance(first.error, GeoAssetsError):
+        return first.error.located(where)
+    first.error.add_note(where)
+    return first.error
 
 
 @asynccontextmanager

@@ -101,8 +101,8 @@ def s3_access(resource: S3Resource) -> S3Access:
     return S3Access(
         endpoint_url=resource.endpoint_url,
         region=resource.region_name,
-        access_key_id=resource.aws_access_key_id,
-        secret_access_key=resource.aws_secret_access_key,
+        access_key=resource.aws_access_key_id,
+        secret=resource.aws_secret_access_key,
         session_token=resource.aws_session_token,
         profile=resource.profile_name,
         unsigned=resource.use_unsigned_session,

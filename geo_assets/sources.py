@@ -7,8 +7,8 @@ the band of a series with one file per band, `*` anything within one path segmen
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
 from geo_assets.errors import ConfigError, InputError
@@ -42,41 +42,53 @@ class SourcePattern:
 
     text: str
     bands: tuple[str, ...] = ()
+    known: Mapping[str, str] = field(default_factory=dict)
+    """Placeholders whose value is known; the values are taken literally."""
 
     def fill(self, **values: str) -> SourcePattern:
-        """The pattern with some placeholders replaced by their values."""
-        text = self.text
-        for name, value in values.items():
-            text = text.replace(f"{{{name}}}", value)
-        return SourcePattern(text, self.bands)
+        """The pattern with the values of some placeholders known."""
+        return replace(self, known={**self.known, **values})
 
     @property
-    def prefix(self) -> str:
-        """The folder that holds every match: what has to be listed."""
-        special = _SPECIAL.search(self.text)
-        if special is None:
-            return self.text
-        return self.text[: special.start()].rpartition("/")[0]
+    def literal(self) -> str:
+        """The path up to the first place that is still open."""
+        parts: list[str] = []
+        for literal, special in self._tokens():
+            parts.append(literal)
+            if special is not None and special not in self.known:
+                break
+            parts.append(self.known.get(special or "", ""))
+        return "".join(parts)
+
+    @property
+    def is_path(self) -> bool:
+        """Whether nothing is open any more: `literal` is the one path that matches."""
+        return all(name is None or name in self.known for _, name in self._tokens())
 
     def match(self, path: str) -> Mapping[str, str] | None:
-        """The placeholders' values if `path` matches the whole pattern."""
-        found = re.fullmatch(self._regex(), path)
+        """The open placeholders' values if `path` matches the whole pattern."""
+        seen: set[str] = set()
+        regex = "".join(
+            re.escape(literal) + self._group(special, seen) for literal, special in self._tokens()
+        )
+        found = re.fullmatch(regex, path)
         return None if found is None else found.groupdict()
 
-    def _regex(self) -> str:
-        parts: list[str] = []
-        seen: set[str] = set()
+    def _tokens(self) -> Iterator[tuple[str, str | None]]:
+        """Pairs of literal text and what follows it: a placeholder's name, `*`, or None."""
         end = 0
         for special in _SPECIAL.finditer(self.text):
-            parts.append(re.escape(self.text[end : special.start()]))
-            parts.append(self._group(special["name"], seen))
+            yield self.text[end : special.start()], special["name"] or "*"
             end = special.end()
-        parts.append(re.escape(self.text[end:]))
-        return "".join(parts)
+        yield self.text[end:], None
 
     def _group(self, name: str | None, seen: set[str]) -> str:
         if name is None:
+            return ""
+        if name == "*":
             return "[^/]*"
+        if name in self.known:
+            return re.escape(self.known[name])
         if name in seen:
             return f"(?P={name})"
         seen.add(name)
@@ -101,7 +113,7 @@ class Sources:
         """The partition keys that have at least one object, each once, in listing order."""
         store, pattern = self._open(text, bands)
         seen: set[str] = set()
-        async for meta in store.list(pattern.prefix):
+        async for meta in store.list(pattern.literal.rpartition("/")[0]):
             values = pattern.match(meta.path)
             key = values and (values.get("scene") or values.get("partition"))
             if key and key not in seen:
@@ -119,7 +131,7 @@ class Sources:
         store, pattern = self._open(text, bands)
         if partition is not None:
             pattern = pattern.fill(scene=partition, partition=partition)
-        where = store.address(pattern.text)
+        where = f"{store.uri}/{pattern.text}" + (f" [{partition}]" if partition else "")
         matches = [
             (meta, (pattern.match(meta.path) or {}).get("band"))
             async for meta in _candidates(store, pattern)
@@ -171,12 +183,12 @@ def split_base(text: str, base: str) -> tuple[str, str]:
 
 
 async def _candidates(store: ObjectStore, pattern: SourcePattern) -> AsyncIterator[ObjectMeta]:
-    if _SPECIAL.search(pattern.text) is None:
-        meta = await store.head(pattern.text)
+    if pattern.is_path:
+        meta = await store.head(pattern.literal)
         if meta is not None:
             yield meta
         return
-    async for meta in store.list(pattern.prefix):
+    async for meta in store.list(pattern.literal.rpartition("/")[0]):
         if pattern.match(meta.path) is not None:
             yield meta
 

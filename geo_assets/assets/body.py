@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import traceback
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,8 @@ from geo_assets.store.artifact import ArtifactStore
 Plan: TypeAlias = Callable[[str | None, Path], Awaitable[Recipe]]
 """Makes the recipe of one partition; the folder is the partition's own, for files in flight."""
 
+LINES_SHOWN = 20
+
 PARTITIONS_IN_FLIGHT = 4
 """Partitions of one run that are planned, fetched and published at the same time.
 
@@ -36,7 +39,7 @@ class Outcome:
 
     partition: str | None
     result: Staged | Current | None = None
-    error: GeoAssetsError | None = None
+    error: Exception | None = None
 
 
 async def materialize(
@@ -53,7 +56,9 @@ async def materialize(
         dagster.DagsterExecutionInterruptedError: The run was terminated; every chunk staged so
             far is adopted by the next run.
     """
-    keys: list[str | None] = list(context.partition_keys) if context.has_partition_key else [None]
+    keys: list[str | None] = (
+        list(context.partition_keys) if context.assets_def.partitions_def is not None else [None]
+    )
     run = _Run(context, plan, store.artifacts(), engine)
     if len(keys) == 1:
         async with interruptible(raise_as=Interrupted):
@@ -76,7 +81,7 @@ class _Run:
         self._engine = engine.engine
 
     async def one(self, partition: str | None) -> Outcome:
-        """Make one partition; an error of ours is an outcome, any other is a bug and raised."""
+        """Make one partition; whatever goes wrong is its outcome and touches no other."""
         asset = self._context.asset_key.to_user_string()
         with bind(run=self._context.run_id, asset=asset, partition=partition or ""):
             try:
@@ -91,14 +96,14 @@ class _Run:
                         run_id=self._context.run_id,
                         progress=_Progress(self._context, partition),
                     )
-            except GeoAssetsError as error:
+            except Exception as error:  # noqa: BLE001 - reported by `_failure`, never swallowed
                 return Outcome(partition=partition, error=error)
         return Outcome(partition=partition, result=result)
 
     async def output(self, outcome: Outcome) -> dg.Output[Any]:
         """The output of a step with one partition."""
         if outcome.result is None:
-            raise self._failure([outcome])
+            raise self._failure([outcome]) from outcome.error
         result = outcome.result
         version = result.artifact.version if isinstance(result, Current) else result.draft.version
         return dg.Output(
@@ -123,7 +128,7 @@ class _Run:
                         artifacts[outcome.partition] = artifact
                 if event is None:
                     failed.append(outcome)
-                    self._context.log.error(f"partition {outcome.partition}: {outcome.error}")
+                    self._context.log.error(f"partition {outcome.partition}: {_tell(outcome.error)}")
                 else:
                     yield event
         finally:
@@ -159,11 +164,11 @@ class _Run:
         return artifact, event
 
     def _failure(self, failed: list[Outcome]) -> dg.Failure:
-        lines = [f"{outcome.partition or 'asset'}: {outcome.error}" for outcome in failed]
-        kinds = {outcome.error.kind for outcome in failed if outcome.error is not None}
+        kinds = {getattr(outcome.error, "kind", "bug") for outcome in failed}
+        lines = [f"{outcome.partition or 'asset'}: {_tell(outcome.error)}" for outcome in failed]
         return dg.Failure(
-            "\n".join(lines[:20]),
-            metadata={"geo_assets/failed": len(failed), "geo_assets/error": ", ".join(sorted(kinds))},
+            "\n".join(lines[:LINES_SHOWN]),
+            metadata={"geo_assets/failed": len(failed), "geo_assets/error": ", ".join(kinds)},
             allow_retries=kinds == {"transient"},
         )
 
@@ -194,6 +199,13 @@ def _how(result: Staged | Current) -> dict[str, Any]:
         "geo_assets/chunks": result.chunks,
         "geo_assets/chunks_resumed": result.resumed,
     }
+
+
+def _tell(error: Exception | None) -> str:
+    """Our errors speak for themselves; a bug needs its traceback."""
+    if error is None or isinstance(error, GeoAssetsError):
+        return str(error)
+    return "".join(traceback.format_exception(error))
 
 
 async def _next(outcomes: asyncio.Queue[Outcome], work: asyncio.Future[None]) -> Outcome:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -11,9 +12,9 @@ from typing import Any, TypeAlias
 import dagster as dg
 
 from geo_assets.dagster_internals import log_partition_check
-from geo_assets.engine.engine import Engine
+from geo_assets.engine.engine import Engine, Lost
 from geo_assets.errors import GeoAssetsError
-from geo_assets.model import Artifact, Chunk, Defect, Findings
+from geo_assets.model import Artifact, Chunk, Defect, Findings, KernelResult
 from geo_assets.production import work_folder
 from geo_assets.resources import GeoEngine, GeoStore
 from geo_assets.store.artifact import ArtifactStore
@@ -91,17 +92,15 @@ async def _verdict(
 
 
 async def _findings(engine: Engine, chunks: Sequence[Chunk]) -> Findings:
+    async def stage(_chunk: Chunk, result: KernelResult) -> Findings:
+        return Findings.from_dict(result.facts["findings"])
+
     found: dict[str, Findings] = {}
-    lost: GeoAssetsError | None = None
-
-    async def stage(chunk: Chunk, result: Any) -> None:
-        found[chunk.id] = Findings.from_dict(result.facts["findings"])
-
-    async for outcome in engine.stream(chunks, stage=stage):
-        error = getattr(outcome, "error", None)
-        lost = lost or error
-    if lost is not None:
-        raise lost
+    async with aclosing(engine.stream(chunks, stage=stage)) as outcomes:
+        async for outcome in outcomes:
+            if isinstance(outcome, Lost):
+                raise outcome.error
+            found[outcome.chunk.id] = outcome.value
     return sum((found[chunk.id] for chunk in chunks), Findings(checked=0))
 
 
