@@ -28,7 +28,7 @@ async def artifact_metadata(
     Reads at most one small object, the preview.
     """
     metadata: dict[str, dg.MetadataValue] = {
-        "dagster/uri": dg.MetadataValue.text(store.address(artifact, "")),
+        "dagster/uri": dg.MetadataValue.text(store.folder(artifact)),
         "geo_assets/version": dg.MetadataValue.text(artifact.version),
         "geo_assets/commit": dg.MetadataValue.int(artifact.sequence),
         "geo_assets/objects": dg.MetadataValue.int(len(artifact.objects)),

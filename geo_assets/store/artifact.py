@@ -112,6 +112,24 @@ class ArtifactStore:
                 "by hand: read the newest version, or materialize it again.",
             ) from None
 
+    async def read(self, artifact: Artifact, name: str) -> bytes:
+        """The bytes of a small object, size and SHA-256 verified.
+
+        Raises:
+            KeyError: The version has no such object.
+            InputError: The stored bytes are damaged.
+        """
+        stored = artifact.object(name)
+        path = f"{artifact.data_prefix}/{name}"
+        body = await self.objects.get(path)
+        digest = hashlib.sha256(body).hexdigest()
+        check(self.objects.address(path), len(body), digest, stored.size, stored.sha256)
+        return body
+
+    def folder(self, artifact: Artifact) -> str:
+        """The full address of the folder that holds the objects of a version."""
+        return self.objects.address(artifact.data_prefix)
+
     def address(self, artifact: Artifact, name: str) -> str:
         """The full address of an object, for people: `s3://...` or an absolute path."""
         return self.objects.address(f"{artifact.data_prefix}/{artifact.object(name).name}")
