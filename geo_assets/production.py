@@ -44,6 +44,19 @@ class Publication:
     """RFC 3339 time that the data is of."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bench:
+    """Where one partition is made."""
+
+    engine: Engine
+    folder: Path
+    """The partition's own, for files in flight."""
+
+    async def run(self, chunk: Chunk) -> KernelResult:
+        """Do one chunk in a worker; its files stay until the run ends."""
+        return await self.engine.run(chunk)
+
+
 class Recipe(Protocol):
     """How to make one partition of one asset."""
 
@@ -63,7 +76,7 @@ class Recipe(Protocol):
         ...
 
     async def finish(
-        self, draft: Draft, receipts: Sequence[ChunkReceipt], folder: Path
+        self, draft: Draft, receipts: Sequence[ChunkReceipt], bench: Bench
     ) -> Publication:
         """Stage what is made from all chunks together and describe the version."""
         ...
@@ -132,7 +145,8 @@ async def produce(
     todo = [chunk for chunk in chunks if chunk.id not in resumed]
     fresh = await _run_chunks(recipe, draft, engine, todo, folder, progress, len(chunks))
     receipts = resumed | fresh
-    publication = await recipe.finish(draft, [receipts[chunk.id] for chunk in chunks], folder)
+    bench = Bench(engine=engine, folder=folder)
+    publication = await recipe.finish(draft, [receipts[chunk.id] for chunk in chunks], bench)
     return Staged(
         draft=draft,
         publication=publication,

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from geo_assets.model import Chunk, Json, OutputFile, fingerprint, sha256_file
-from geo_assets.production import Publication
+from geo_assets.production import Bench, Publication
 from geo_assets.sources import SourceObject, Sources
 from geo_assets.store.artifact import ArtifactStore, ChunkReceipt, Draft
 
@@ -19,6 +19,9 @@ FORMAT = 1
 
 class Inspection(Protocol):
     """What is specific to one kind of source."""
+
+    media_type: str
+    """Of files that the inspection does not publish itself."""
 
     def chunk(self, files: Sequence[Path]) -> Chunk:
         """The work that opens the fetched files and tells what they are."""
@@ -42,7 +45,6 @@ class RawRecipe:
     version: str
     files: tuple[Path, ...]
     identities: tuple[Mapping[str, Json], ...]
-    media_type: str
     inspection: Inspection
     inputs: Mapping[str, str]
 
@@ -56,22 +58,26 @@ class RawRecipe:
         return chunk
 
     async def finish(
-        self, draft: Draft, receipts: Sequence[ChunkReceipt], folder: Path
+        self, draft: Draft, receipts: Sequence[ChunkReceipt], bench: Bench
     ) -> Publication:
-        """Stage the files beside what the inspection made of them."""
-        del folder
+        """Stage the files that the inspection has not published itself."""
+        del bench
         described = self.inspection.describe(receipts[0].facts)
+        published = {stored.name for stored in receipts[0].objects}
         kept = []
         for place, path in enumerate(self.files):
-            roles = ("data",) if place == 0 or self.media_type.startswith("image/") else ("sidecar",)
-            name = f"files/{path.name}" if len(self.files) > 1 else path.name
-            output = await asyncio.to_thread(
-                OutputFile.of, path, name, self.media_type, roles=roles
-            )
-            kept.append(await draft.stage(output))
-        properties = dict(described.properties) | {"sources": list(self.identities)}
+            if path.name not in published:
+                roles = ("data",) if place == 0 else ("sidecar",)
+                output = await asyncio.to_thread(
+                    OutputFile.of, path, path.name, self.inspection.media_type, roles=roles
+                )
+                kept.append(await draft.stage(output))
+        properties = dict(described.properties) | {
+            "sources": list(self.identities),
+            "rules": self.inspection.config(),
+        }
         return Publication(
-            objects=(*kept, *receipts[0].objects),
+            objects=(*receipts[0].objects, *kept),
             properties=properties,
             bbox=described.bbox,
             datetime=described.datetime,
@@ -84,7 +90,6 @@ async def plan_raw(
     partition: str | None,
     pattern: str,
     bands: Sequence[str],
-    media_type: str,
     inspection: Inspection,
     sources: Sources,
     store: ArtifactStore,
@@ -113,7 +118,6 @@ async def plan_raw(
         version=version,
         files=files,
         identities=identities,
-        media_type=media_type,
         inspection=inspection,
         inputs={},
     )
