@@ -191,5 +191,5 @@ def _check_count(quads: int, cells: int, extent: Extent, lattice: Lattice) -> No
         got = (
             f"cells of {abs(lattice.span[0]):g} units over {extent.width} x {extent.height} pixels"
         )
-        raise ConfigError("A scene is cut into at most 250,000 cells", got, "grid.cells_over",
+        raise ConfigError("A scene has at most 250,000 cells", got, "grid.cells_over",
                           "Choose larger cells, or cut the scene to the grid's region.")  # fmt: skip

@@ -75,6 +75,8 @@ class TileMatrixGrid:
             size = 2 * _WORLD_HALF[self.id] / 2**self.level
             left, top = -_WORLD_HALF[self.id], _WORLD_HALF[self.id]
         crs = CRS.from_user_input(tms.crs.to_wkt())
+        if crs.to_authority() == ("OGC", "CRS84"):
+            crs = CRS.from_epsg(4326)  # GeoTIFF has no other way to say it, and x is first here
         for name, value in (
             ("crs_wkt", crs.to_wkt()),
             ("origin", (float(left), float(top))),
