@@ -18,7 +18,6 @@ from geo_assets.errors import ContractError, InputError
 from geo_assets.kernels.geoparquet import COVERING, GEOMETRY
 from geo_assets.kernels.layer_batch import DELIVERED, BatchRules, Kept, take_batch
 from geo_assets.kernels.layer_columns import free_name, plan_columns
-from geo_assets.kernels.layer_keys import KeySet
 from geo_assets.kernels.layer_output import Written, write_sorted
 from geo_assets.kernels.layer_spec import LayerSpec
 from geo_assets.kernels.quarantine import Quarantine
@@ -29,6 +28,7 @@ from geo_assets.kernels.vector_model import BATCH_BYTES, LayerSource
 from geo_assets.kernels.vector_source import open_layer
 from geo_assets.model import KernelResult
 from geo_assets.rules.crs import crs_facts, crs_name, expect_crs, looks_like_degrees, parse_crs
+from geo_assets.rules.keys import KeySet
 
 __all__ = ["LayerSpec", "build_layer", "predicted_bytes"]
 
@@ -85,8 +85,11 @@ def build_layer(spec: LayerSpec, workdir: Path) -> KernelResult:
     )  # fmt: skip
     folder.rmdir()
     if tally.delivered != written.rows + quarantine.rows:
-        raise ContractError("Rows delivered are rows kept and rows quarantined",
-                            f"{tally.delivered} = {written.rows} + {quarantine.rows}", spec.name)  # fmt: skip
+        raise ContractError(
+            "Rows delivered are rows kept and rows quarantined",
+            f"{tally.delivered} = {written.rows} + {quarantine.rows}",
+            spec.name,
+        )
     rejected = quarantine.close("quarantine.parquet")
     files = (*written.files, *(() if rejected is None else (rejected,)))
     return KernelResult(files=files, facts=_facts(source, rules, tally, written, quarantine))
@@ -165,9 +168,12 @@ def _check_place(tally: _Tally, rules: BatchRules, quarantine: Quarantine) -> No
     else:
         return
     bounds = ", ".join(f"{value:.6g}" for value in tally.bounds)
-    raise InputError(f"Coordinates are where {crs_name(rules.crs)} is used",
-                     f"{what}; bounds {bounds}", rules.where,
-                     "The CRS is wrong, or x and y are exchanged: correct source_crs or the file.")  # fmt: skip
+    raise InputError(
+        f"Coordinates are where {crs_name(rules.crs)} is used",
+        f"{what}; bounds {bounds}",
+        rules.where,
+        "The CRS is wrong, or x and y are exchanged: correct source_crs or the file.",
+    )
 
 
 def _reject_duplicates(
@@ -184,7 +190,7 @@ def _reject_duplicates(
     drop = tally.keys.repeated(spill.column(rules.columns.key))
     if not len(drop):
         return nothing
-    rows = spill.values(DELIVERED, drop)
+    rows: NDArray[np.int64] = spill.values(DELIVERED, drop)
     for batch in source.read():
         reasons = np.full(batch.attributes.num_rows, None, dtype=object)
         here = rows[(rows >= batch.row) & (rows < batch.row + len(reasons))] - batch.row

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import pyarrow as pa
@@ -10,7 +12,7 @@ import shapely
 from numpy.typing import NDArray
 from pyproj import CRS
 
-from geo_assets.kernels.geoparquet import COVERING, GEOMETRY, bbox_array, type_codes
+from geo_assets.kernels.geoparquet import GEOMETRY, bbox_array, type_codes
 from geo_assets.kernels.layer_columns import ColumnPlan, cast_lossless
 from geo_assets.kernels.repair import Repair, Repaired, repair
 from geo_assets.kernels.reproject import Reprojection, crosses_antimeridian
@@ -92,15 +94,22 @@ class _Verdict:
     def __init__(self, size: int) -> None:
         self.reasons = np.full(size, None, dtype=object)
         self.details = np.full(size, None, dtype=object)
+        self.kept = np.ones(size, dtype=bool)
 
     def against(self, rows: NDArray[np.bool_], reason: str, detail: str | None = None) -> None:
         new = rows & self.kept
         self.reasons[new] = reason
         self.details[new] = detail
+        self.kept &= ~new
 
-    @property
-    def kept(self) -> NDArray[np.bool_]:
-        return np.equal(self.reasons, None)
+    def against_each(
+        self, rows: NDArray[np.bool_], reason: str, detail: Callable[[int], str]
+    ) -> None:
+        """The same with a detail for each feature."""
+        for row in np.flatnonzero(rows & self.kept):
+            self.reasons[row] = reason
+            self.details[row] = detail(int(row))
+            self.kept[row] = False
 
 
 def take_batch(batch: SourceBatch, rules: BatchRules) -> Kept:
@@ -149,7 +158,7 @@ def _check_presence(
         folded = {name.upper() for name in allowed}
         wrong = ~missing & ~np.isin(np.char.upper(names), list(folded))
         for name in np.unique(names[wrong]):
-            verdict.against(wrong & (names == name), "wrong_geometry_type", str(name))
+            verdict.against(wrong & (names == name), "unexpected_type", str(name))
 
 
 def _check_finite(geoms: Geometries, verdict: _Verdict) -> None:
@@ -164,7 +173,7 @@ def _check_finite(geoms: Geometries, verdict: _Verdict) -> None:
 def _check_place(bounds: NDArray[np.float64], rules: BatchRules, verdict: _Verdict) -> int:
     """Number of features that cannot be where they are said to be."""
     kinds = misplaced(bounds, rules.crs)
-    wrong = ~np.equal(kinds, None)
+    wrong = kinds.astype(bool)
     if rules.quarantine_misplaced:
         for kind in np.unique(kinds[wrong].astype(str)):
             verdict.against(wrong & (kinds == kind), kind, f"cannot be in {rules.crs.name}")
@@ -179,14 +188,16 @@ def _cast_columns(batch: SourceBatch, rules: BatchRules, verdict: _Verdict) -> l
     for name, result, kind in rules.columns.columns:
         values = batch.attributes.column(name)
         cast, lost = cast_lossless(values, kind, f"{rules.where}, column {name!r}")
-        for row in np.flatnonzero(lost & verdict.kept):
-            verdict.reasons[row] = "uncastable"
-            verdict.details[row] = f"{name} = {values[int(row)].as_py()!r:.80} is no {kind}"
+        verdict.against_each(lost, "uncastable", partial(_uncastable, name, values, kind))
         if result == rules.columns.key:
             null = cast.is_null().to_numpy(zero_copy_only=False)
             verdict.against(null, "null_key", f"{name} is null")
         arrays.append(cast)
     return arrays
+
+
+def _uncastable(name: str, values: pa.Array, kind: pa.DataType, row: int) -> str:
+    return f"{name} = {values[row].as_py()!r:.80} is no {kind}"
 
 
 def _target_geometry(
@@ -202,9 +213,9 @@ def _target_geometry(
     repaired = None
     if rules.invalid == "quarantine":
         invalid = ~shapely.is_valid(geoms) & ~shapely.is_missing(geoms)
-        for row in np.flatnonzero(invalid):
-            verdict.reasons[row] = "invalid_geometry"
-            verdict.details[row] = shapely.is_valid_reason(geoms[row])
+        verdict.against_each(
+            invalid, "invalid_geometry", lambda row: str(shapely.is_valid_reason(geoms[row]))
+        )
     elif rules.invalid == "repair":
         repaired = repair(geoms, rules.repair, rules.reprojection.target)
         geoms = repaired.geoms

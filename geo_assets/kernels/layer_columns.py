@@ -121,8 +121,12 @@ def cast_lossless(
     try:
         return _cast(values, kind), nothing
     except pa.ArrowNotImplementedError:
-        raise InputError(f"The column can be read as {kind}", f"{values.type}", where,
-                         "Declare a type that the delivered one converts to.") from None  # fmt: skip
+        raise InputError(
+            f"The column can be read as {kind}",
+            f"{values.type}",
+            where,
+            "Declare a type that the delivered one converts to.",
+        ) from None
     except (pa.ArrowInvalid, _LossyCastError):
         lost = _offenders(values, kind)
         kept = pc.if_else(pa.array(~lost), values, pa.scalar(None, values.type))

@@ -118,8 +118,13 @@ class Quarantine:
         with pq.ParquetFile(self._path) as file:
             written = sum(file.read_row_group(i).num_rows for i in range(file.num_row_groups))
         assert written == self.rows
-        return OutputFile.of(self._path, name, PARQUET, roles=("quarantine",),
-                             facts={"rows": self.rows, "reasons": dict(self.findings.counts)})  # fmt: skip
+        return OutputFile.of(
+            self._path,
+            name,
+            PARQUET,
+            roles=("quarantine",),
+            facts={"rows": self.rows, "reasons": dict(self.findings.counts)},
+        )
 
 
 def _to_lonlat(crs: CRS) -> Transformer | None:

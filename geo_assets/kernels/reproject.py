@@ -86,7 +86,7 @@ class Reprojection:
         coords = shapely.get_coordinates(geoms, include_z=include_z)
         if not len(coords):
             return geoms, np.zeros(len(geoms), dtype=bool)
-        columns = [np.ascontiguousarray(coords[:, axis]) for axis in range(coords.shape[1])]
+        columns: Any = [np.ascontiguousarray(axis) for axis in coords.T]
         moved = np.column_stack(self.transformer.transform(*columns))
         finite = np.isfinite(moved[:, :2]).all(axis=1)
         bad = np.zeros(len(geoms), dtype=bool)
@@ -124,7 +124,10 @@ def plan_reprojection(
         warnings.simplefilter("ignore")  # pyproj warns of what is recorded below
         try:
             group = TransformerGroup(
-                source, target, always_xy=True, area_of_interest=_area(source, bounds)
+                source,
+                target,
+                always_xy=True,
+                area_of_interest=_area(source, bounds),  # type: ignore[arg-type]
             )
         except ProjError as error:
             raise _no_operation(source, target, where, str(error)) from None
@@ -181,7 +184,10 @@ def _area(source: CRS, bounds: Sequence[float] | None) -> AreaOfInterest | None:
         return None
     try:
         to_lonlat = Transformer.from_crs(source, "OGC:CRS84", always_xy=True)
-        west, south, east, north = to_lonlat.transform_bounds(*bounds, densify_pts=21)
+        left, bottom, right, top = (float(value) for value in bounds)
+        west, south, east, north = to_lonlat.transform_bounds(
+            left, bottom, right, top, densify_pts=21
+        )
     except ProjError:
         return None
     box = (west, south, east, north)

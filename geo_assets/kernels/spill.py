@@ -1,10 +1,10 @@
-"""External sort of a layer: features go to scratch in delivery order and come back in spatial
-order, one row group at a time, in memory that does not grow with the layer.
+"""External sort of a layer into spatial order, in memory that does not grow with the layer.
 
-Pass 1 appends batches to an Arrow file. `plan_groups` orders all rows by Hilbert code (8 bytes
-of memory for each row) and cuts them into row groups. Pass 2 distributes the rows to one file
-for each partition of consecutive groups, then sorts partitions one by one in memory. A layer
-that fits one partition is sorted at once. Everything is read and written sequentially.
+Pass 1 appends batches to an Arrow file in delivery order. `order` sorts all rows by Hilbert
+code (8 bytes of memory for each row) and `groups` cuts them into row groups. Pass 2 distributes
+the rows to one file for each partition of consecutive groups, then sorts partitions one by one
+in memory. A layer that fits one partition is sorted at once. Files are read and written
+sequentially.
 """
 
 from __future__ import annotations
@@ -240,7 +240,8 @@ def _row_sizes(batch: pa.RecordBatch, mean: int) -> NDArray[np.uint32]:
         lengths = pc.fill_null(pc.binary_length(column), 0)
         sizes += lengths.to_numpy(zero_copy_only=False)
     rest = max(0, mean - int(sizes.sum()) // batch.num_rows)
-    return np.minimum(sizes + rest, 0xFFFFFFFF).astype(np.uint32)
+    limited: NDArray[np.uint32] = np.minimum(sizes + rest, 0xFFFFFFFF).astype(np.uint32)
+    return limited
 
 
 def _cut(first: int, ends: NDArray[np.uint64]) -> list[Group]:

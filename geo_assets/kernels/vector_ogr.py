@@ -24,13 +24,12 @@ from pyproj.exceptions import CRSError
 
 from geo_assets.errors import InputError
 from geo_assets.kernels import vector_curves
-from geo_assets.kernels.vector_sniff import Delivery
+from geo_assets.kernels.vector_csv import csv_options
 from geo_assets.kernels.vector_model import LayerInfo, LayerSource, SourceBatch, batch_rows
+from geo_assets.kernels.vector_sniff import Delivery
 
 _FAULTS = (DataSourceError, DataLayerError, FeatureError, FieldError, OSError, pa.ArrowException,
            RuntimeError, ValueError)  # fmt: skip
-_X_NAMES = ("longitude", "lon", "long", "lng", "longitude_deg", "x", "easting")
-_Y_NAMES = ("latitude", "lat", "latitude_deg", "y", "northing")
 _CONFIG = {
     # A request that a driver makes all the same ends at once, on this machine.
     "GDAL_HTTP_PROXY": "127.0.0.1:9",
@@ -49,9 +48,9 @@ def open_ogr(
     """Open a layer through OGR; see `vector_source.open_layer`."""
     path = delivery.path
     pyogrio.set_gdal_config_options(_CONFIG)
-    options = _options(delivery, encoding, xy_columns)
+    options = _options(delivery, encoding)
     if "CSV" in delivery.drivers:
-        options |= _csv_options(path, options, xy_columns)
+        options |= csv_options(path, _info(path, None, options), xy_columns)
     names = _layer_names(path, options)
     chosen = _choose(names, layer, path)
     with _collected() as notes:
@@ -68,9 +67,7 @@ def open_ogr(
     )
 
 
-def _options(
-    delivery: Delivery, encoding: str | None, xy_columns: tuple[str, str] | None
-) -> dict[str, Any]:
+def _options(delivery: Delivery, encoding: str | None) -> dict[str, Any]:
     """Keyword arguments for pyogrio: the encoding, and open options of the driver."""
     options: dict[str, Any] = {} if encoding is None else {"encoding": encoding}
     if "GML" in delivery.drivers:
@@ -78,30 +75,6 @@ def _options(
     if "CSV" in delivery.drivers:
         options |= {"EMPTY_STRING_AS_NULL": "YES"}
     return options
-
-
-def _csv_options(
-    path: Path, options: dict[str, Any], xy_columns: tuple[str, str] | None
-) -> dict[str, Any]:
-    """The open options that make points of two columns; a WKT column needs none."""
-    stated = _info(path, None, options)
-    if stated["geometry_type"] is not None and xy_columns is None:
-        return {}
-    fields = [str(name) for name in stated["fields"]]
-    if xy_columns is None:
-        found = [
-            [name for name in fields if name.lower() in names] for names in (_X_NAMES, _Y_NAMES)
-        ]
-        if [len(names) for names in found] != [1, 1]:
-            raise InputError("A CSV layer has a WKT column, or one longitude and one latitude "
-                             "column", f"columns {', '.join(fields)}", path.name,
-                             "Name the two columns in the declaration.")  # fmt: skip
-        xy_columns = (found[0][0], found[1][0])
-    absent = [name for name in xy_columns if name not in fields]
-    if absent:
-        raise InputError(f"The CSV file has the column {absent[0]!r}",
-                         f"columns {', '.join(fields)}", path.name)  # fmt: skip
-    return {"X_POSSIBLE_NAMES": xy_columns[0], "Y_POSSIBLE_NAMES": xy_columns[1]}
 
 
 def _layer_names(path: Path, options: dict[str, Any]) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -125,10 +98,13 @@ def _choose(names: tuple[tuple[str, ...], tuple[str, ...]], layer: str | None, p
     if layer is None and len(spatial) == 1:
         return spatial[0]
     if layer in spatial:
-        return layer  # type: ignore[return-value]
+        return layer
     if not spatial:
-        raise InputError("A vector file has a layer with geometry",
-                         f"only tables without: {', '.join(plain) or 'none'}", path.name)  # fmt: skip
+        raise InputError(
+            "A vector file has a layer with geometry",
+            f"only tables without: {', '.join(plain) or 'none'}",
+            path.name,
+        )
     if layer is None:
         raise InputError("A file with several layers needs the name of one", listing, path.name,
                          "Declare layer=... with one of these names.")  # fmt: skip

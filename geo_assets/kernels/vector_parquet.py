@@ -84,8 +84,12 @@ def _read(path: Path, fields: pa.Schema, column: GeoColumn) -> Iterator[SourceBa
                 )
                 row += batch.num_rows
     except (OSError, pa.ArrowException) as error:
-        raise InputError("A Parquet file can be read to its end", str(error), path.name,
-                         "The file is damaged or incomplete: deliver it again.") from None  # fmt: skip
+        raise InputError(
+            "A Parquet file can be read to its end",
+            str(error),
+            path.name,
+            "The file is damaged or incomplete: deliver it again.",
+        ) from None
 
 
 def _attributes(batch: pa.RecordBatch, fields: pa.Schema) -> pa.RecordBatch:
@@ -144,8 +148,11 @@ def _open_plain(path: Path, xy_columns: tuple[str, str]) -> LayerSource:
                 known = ~(np.isnan(x_values) & np.isnan(y_values))
                 geoms = np.full(batch.num_rows, None, dtype=object)
                 geoms[known] = shapely.points(x_values[known], y_values[known])
-                yield SourceBatch(row=row, attributes=_attributes(batch, fields),
-                                  wkb=pa.array(shapely.to_wkb(geoms), type=pa.binary()))  # fmt: skip
+                yield SourceBatch(
+                    row=row,
+                    attributes=_attributes(batch, fields),
+                    wkb=pa.array(shapely.to_wkb(geoms), type=pa.binary()),
+                )
                 row += batch.num_rows
 
     return LayerSource(path=path, info=info, schema=fields, read=read)

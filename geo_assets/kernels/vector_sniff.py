@@ -128,9 +128,12 @@ def _check_json(path: Path) -> None:
             if b"gdal_streamed_alg" in window:
                 raise InputError("A GeoJSON file holds features", "a GDAL pipeline", path.name)
             if _LINK.search(window):
-                raise InputError("A GeoJSON file names its CRS, it does not link to it",
-                                 "a crs of type link", path.name,
-                                 "Remove the crs member; GeoJSON is in longitude and latitude.")  # fmt: skip
+                raise InputError(
+                    "A GeoJSON file names its CRS, it does not link to it",
+                    "a crs of type link",
+                    path.name,
+                    "Remove the crs member; GeoJSON is in longitude and latitude.",
+                )
             tail = window[-1024:]
 
 

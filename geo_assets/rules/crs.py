@@ -40,8 +40,12 @@ def parse_crs(text: str, where: str = "") -> CRS:
     try:
         return CRS.from_user_input(text)
     except CRSError as error:
-        raise ConfigError("A CRS is one that PROJ knows", repr(text[:120]), where,
-                          f"Write for example EPSG:32633. PROJ says: {error}") from None  # fmt: skip
+        raise ConfigError(
+            "A CRS is one that PROJ knows",
+            repr(text[:120]),
+            where,
+            f"Write for example EPSG:32633. PROJ says: {error}",
+        ) from None
 
 
 def same_crs(first: CRS, second: CRS) -> bool:
@@ -91,8 +95,12 @@ def expect_crs(got: CRS | None, declared: CRS | None, where: str, *, missing: st
         InputError: The file says nothing and nothing is declared, or the two differ.
     """
     if got is None and declared is None:
-        raise InputError("A layer says what its CRS is", f"no CRS ({missing or 'none stored'})",
-                         where, "Declare source_crs, or deliver the file with its CRS.")  # fmt: skip
+        raise InputError(
+            "A layer says what its CRS is",
+            f"no CRS ({missing or 'none stored'})",
+            where,
+            "Declare source_crs, or deliver the file with its CRS.",
+        )
     if got is None or declared is None:
         return got or declared  # type: ignore[return-value]
     if not same_crs(got, declared):
@@ -152,7 +160,7 @@ def area_of_use(crs: CRS) -> tuple[float, float, float, float] | None:
         box = to_crs.transform_bounds(area.west, area.south, area.east, area.north, densify_pts=21)
     except ProjError:
         return None
-    return tuple(box) if np.isfinite(box).all() else None
+    return box if np.isfinite(box).all() else None
 
 
 def check_crs(paths: Sequence[Path], declared: str) -> Findings:
@@ -206,15 +214,16 @@ _BOX = ("xmin", "ymin", "xmax", "ymax")
 
 def _geographic(bounds: NDArray[np.float64]) -> NDArray[np.bool_]:
     """Whether bounds are possible longitudes and latitudes."""
-    return (np.abs(bounds[:, [0, 2]]) <= _LON_LIMIT).all(axis=1) & (
-        np.abs(bounds[:, [1, 3]]) <= 90.0 + 1e-9
-    ).all(axis=1)
+    return _within(bounds, _LON_LIMIT, 90.0 + 1e-9)
 
 
 def _degrees(bounds: NDArray[np.float64]) -> NDArray[np.bool_]:
-    return (np.abs(bounds[:, [0, 2]]) <= 180.0).all(axis=1) & (
-        np.abs(bounds[:, [1, 3]]) <= 90.0
-    ).all(axis=1)
+    return _within(bounds, 180.0, 90.0)
+
+
+def _within(bounds: NDArray[np.float64], x_limit: float, y_limit: float) -> NDArray[np.bool_]:
+    limits = np.array([x_limit, y_limit, x_limit, y_limit])
+    return np.asarray((np.abs(bounds) <= limits).all(axis=1))
 
 
 def _touches(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -26,35 +27,39 @@ class KeySet:
         Args:
             batches: The same keys again, in the same order; read only where hashes coincide.
         """
+        return np.array([at for at, _ in self._repeats(batches)], dtype=np.int64)
+
+    def repeated_values(self, batches: Iterable[pa.Array]) -> list[Any]:
+        """The keys at those positions."""
+        return [key for _, key in self._repeats(batches)]
+
+    def _repeats(self, batches: Iterable[pa.Array]) -> Iterator[tuple[int, Any]]:
         if not self._hashes:
-            return np.zeros(0, dtype=np.int64)
+            return
         hashes = np.concatenate(self._hashes)
         ordered = np.sort(hashes)
         shared = np.unique(ordered[1:][ordered[1:] == ordered[:-1]])
         if not len(shared):
-            return np.zeros(0, dtype=np.int64)
+            return
         candidates = np.isin(hashes, shared)
-        return _compare(candidates, batches)
-
-
-def _compare(candidates: NDArray[np.bool_], batches: Iterable[pa.Array]) -> NDArray[np.int64]:
-    seen: set[object] = set()
-    repeated = []
-    at = 0
-    for keys in batches:
-        for row in np.flatnonzero(candidates[at : at + len(keys)]):
-            key = keys[int(row)].as_py()
-            if key in seen:
-                repeated.append(at + int(row))
-            seen.add(key)
-        at += len(keys)
-    return np.array(repeated, dtype=np.int64)
+        seen: set[Any] = set()
+        at = 0
+        for keys in batches:
+            for row in np.flatnonzero(candidates[at : at + len(keys)]):
+                key = keys[int(row)].as_py()
+                if key in seen:
+                    yield at + int(row), key
+                seen.add(key)
+            at += len(keys)
 
 
 def _hashes(keys: pa.Array) -> NDArray[np.uint64]:
     """64-bit hashes, the same in every process."""
     if pa.types.is_integer(keys.type):
-        return keys.cast(pa.int64(), safe=False).to_numpy(zero_copy_only=False).view(np.uint64)
+        numbers: NDArray[np.int64] = keys.cast(pa.int64(), safe=False).to_numpy(
+            zero_copy_only=False
+        )
+        return numbers.view(np.uint64)
     if not pa.types.is_string(keys.type):
         keys = keys.cast(pa.string())
     values = keys.to_numpy(zero_copy_only=False)

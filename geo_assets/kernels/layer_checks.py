@@ -1,0 +1,63 @@
+"""The kernel behind a layer's asset checks: CRS, schema and geometry rules, and a picture."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from geo_assets.kernels.vector_preview import layer_preview
+from geo_assets.model import KernelResult, OutputFile
+from geo_assets.rules.crs import check_crs
+from geo_assets.rules.geometry import GeometryRules, check_geometry
+from geo_assets.rules.schema import SchemaRules, check_schema
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LayerCheckSpec:
+    """What `check_layer` holds a layer against."""
+
+    paths: tuple[Path, ...]
+    """The parts of the layer, in order."""
+    crs: str
+    """The declared CRS."""
+    key: str | None = None
+    """The key column."""
+    columns: Mapping[str, str] = field(default_factory=dict)
+    """Declared columns; empty allows any."""
+    extra_columns: bool = False
+    """Undeclared columns are allowed too."""
+    geometry_types: tuple[str, ...] = ()
+    """Types allowed; empty allows all."""
+    null_geometry: bool = False
+    """Features without geometry are allowed."""
+    thorough: bool = False
+    """Also look for repeated points and collapsed parts."""
+
+
+def check_layer(spec: LayerCheckSpec, workdir: Path) -> KernelResult:
+    """Run all rules over a layer.
+
+    Returns:
+        The file `preview.svg` (role `overview`, at most 16 KiB); facts `crs`, `schema` and
+        `geometry` (findings as JSON), `alt` (the picture in words) and `thumbnail` (SVG text
+        of at most 700 bytes).
+    """
+    crs = check_crs(spec.paths, spec.crs)
+    schema = check_schema(spec.paths, SchemaRules(columns=spec.columns, key=spec.key,
+                                                  extra_columns=spec.extra_columns))  # fmt: skip
+    rules = GeometryRules(geometry_types=spec.geometry_types, null_geometry=spec.null_geometry,
+                          thorough=spec.thorough)  # fmt: skip
+    geometry = check_geometry(spec.paths, rules, key=spec.key)
+    preview = layer_preview(spec.paths, crs + geometry)
+    path = workdir / "preview.svg"
+    path.write_text(preview.svg, encoding="utf-8")
+    picture = OutputFile.of(path, "preview.svg", "image/svg+xml", roles=("overview",))
+    facts = {
+        "crs": crs.as_dict(),
+        "schema": schema.as_dict(),
+        "geometry": geometry.as_dict(),
+        "alt": preview.alt,
+        "thumbnail": preview.thumbnail,
+    }
+    return KernelResult(files=(picture,), facts=facts)

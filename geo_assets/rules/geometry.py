@@ -1,0 +1,216 @@
+"""Validity of the geometry of GeoParquet files: kind, feature and place of every defect.
+
+The geometry is read one row group at a time. Only defects cost more than GEOS's own test.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import shapely
+from numpy.typing import NDArray
+from pyproj import CRS, Transformer
+
+from geo_assets.model import MAX_SAMPLES, Defect, Findings
+from geo_assets.rules.geo_metadata import GeoColumn, read_geo_column
+
+_AREA = 2
+"""Dimension of polygons."""
+Geometries = NDArray[np.object_]
+_REASON = re.compile(r"(?P<text>[^\[]*)(?:\[(?P<x>\S+) (?P<y>\S+)\])?")
+_TYPE_NAMES = np.array(["Point", "LineString", "LinearRing", "Polygon", "MultiPoint",
+                        "MultiLineString", "MultiPolygon", "GeometryCollection", ""])  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GeometryRules:
+    """What geometry must be."""
+
+    geometry_types: tuple[str, ...] = ()
+    """Types allowed, without dimension; empty allows all."""
+    null_geometry: bool = False
+    """Features without geometry are allowed."""
+    thorough: bool = False
+    """Also find what is valid and still suspicious: `repeated_point`, `collapsed_part`."""
+
+
+def check_geometry(
+    paths: Sequence[Path],
+    rules: GeometryRules | None = None,
+    *,
+    key: str | None = None,
+    row_groups: range | None = None,
+) -> Findings:
+    """Check every geometry of the parts of a layer.
+
+    Args:
+        paths: GeoParquet files with WKB geometry, in order.
+        rules: What geometry must be.
+        key: Column that names a feature in samples; None takes its position in the layer.
+        row_groups: With one path: only these row groups, so that several workers share a file.
+
+    Returns:
+        Kinds: GEOS's reason in snake_case (`self_intersection`, `ring_self_intersection`,
+        `hole_lies_outside_shell`, ...), `null_geometry`, `empty_geometry`, `non_finite`,
+        `unreadable_geometry`, `unexpected_type`, and those of `thorough`. A feature has one
+        finding, or several of those that say nothing about validity.
+    """
+    findings = Findings(checked=0)
+    for batch in _read(paths, key, row_groups):
+        findings = findings + _findings(batch, rules or GeometryRules())
+    return findings
+
+
+def reason_kind(reason: str) -> tuple[str, tuple[float, float] | None]:
+    """GEOS's reason as a kind, and the place it names in the layer's CRS.
+
+    >>> reason_kind("Self-intersection[2.5 5]")
+    ('self_intersection', (2.5, 5.0))
+    """
+    match = _REASON.match(reason)
+    assert match is not None
+    kind = re.sub(r"[^a-z0-9]+", "_", match["text"].lower()).strip("_")
+    return kind, (float(match["x"]), float(match["y"])) if match["x"] else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Batch:
+    geoms: Geometries
+    null: NDArray[np.bool_]
+    keys: pa.Array | None
+    first: int
+    """Position in the layer of the first feature."""
+    to_lonlat: Transformer | None
+
+    def name(self, row: int) -> str:
+        key = self.first + row if self.keys is None else self.keys[row].as_py()
+        return str(key)
+
+
+def _read(paths: Sequence[Path], key: str | None, row_groups: range | None) -> Iterator[_Batch]:
+    first = 0
+    for path in paths:
+        column = read_geo_column(path)
+        to_lonlat = lonlat_transformer(column.crs)
+        with pq.ParquetFile(path) as file:
+            for group in range(file.num_row_groups):
+                rows = file.metadata.row_group(group).num_rows
+                if row_groups is None or group in row_groups:
+                    yield _batch(file, group, column, key, first, to_lonlat)
+                first += rows
+
+
+def _batch(
+    file: pq.ParquetFile,
+    group: int,
+    column: GeoColumn,
+    key: str | None,
+    first: int,
+    to_lonlat: Transformer | None,
+) -> _Batch:
+    names = [column.name, *([key] if key else [])]
+    table = file.read_row_group(group, columns=names)
+    wkb = table.column(column.name).to_numpy()
+    geoms = shapely.from_wkb(np.asarray(wkb, dtype=object), on_invalid="ignore")
+    null = table.column(column.name).is_null().to_numpy()
+    keys = table.column(key).combine_chunks() if key else None
+    return _Batch(geoms=geoms, null=null, keys=keys, first=first, to_lonlat=to_lonlat)
+
+
+def _findings(batch: _Batch, rules: GeometryRules) -> Findings:
+    counts: dict[str, int] = {}
+    samples: list[Defect] = []
+
+    def found(rows: NDArray[np.int64], kinds: Sequence[str], places: Any, details: Any) -> None:
+        for kind in kinds:
+            counts[kind] = counts.get(kind, 0) + 1
+        room = MAX_SAMPLES - len(samples)
+        lonlat = _lonlat(places[:room], batch.to_lonlat)
+        samples.extend(
+            Defect(kind=kind, feature=batch.name(int(row)), detail=detail,
+                   lon=place and place[0], lat=place and place[1])
+            for row, kind, place, detail in zip(rows, kinds, lonlat, details, strict=False)
+        )  # fmt: skip
+
+    for kind, mask, detail in _simple(batch, rules):
+        rows = np.flatnonzero(mask)
+        found(
+            rows,
+            [kind] * len(rows),
+            _anchors(batch.geoms[rows[:MAX_SAMPLES]]),
+            [detail] * len(rows),
+        )
+    rows = np.flatnonzero(~shapely.is_valid(batch.geoms) & ~_absent(batch.geoms))
+    reasons = shapely.is_valid_reason(batch.geoms[rows])
+    parsed = [reason_kind(str(reason)) for reason in reasons]
+    finite = ["non_finite" if kind == "invalid_coordinate" else kind for kind, _ in parsed]
+    anchors = _anchors(batch.geoms[rows[:MAX_SAMPLES]])
+    places = [place or anchor for (_, place), anchor in zip(parsed, anchors, strict=False)]
+    found(rows, finite, places, [f"GEOS: {reason}" for reason in reasons])
+    return Findings(checked=len(batch.geoms), counts=counts, samples=tuple(samples))
+
+
+def _simple(batch: _Batch, rules: GeometryRules) -> Iterator[tuple[str, NDArray[np.bool_], str]]:
+    """Rules that are one mask over the batch: kind, features concerned, detail."""
+    geoms = batch.geoms
+    missing = shapely.is_missing(geoms)
+    if not rules.null_geometry:
+        yield "null_geometry", batch.null, "there is no geometry"
+    yield "unreadable_geometry", missing & ~batch.null, "not a geometry that GEOS can hold"
+    yield "empty_geometry", shapely.is_empty(geoms), "the geometry has no coordinates"
+    if rules.geometry_types:
+        names = _TYPE_NAMES[shapely.get_type_id(geoms)]
+        declared = ", ".join(rules.geometry_types)
+        wrong = ~missing & ~np.isin(names, rules.geometry_types)
+        yield "unexpected_type", wrong, f"declared is {declared}"
+    if rules.thorough:
+        slim = shapely.remove_repeated_points(geoms)
+        repeated = shapely.get_num_coordinates(slim) < shapely.get_num_coordinates(geoms)
+        yield "repeated_point", repeated, "neighbouring vertices are equal"
+        yield "collapsed_part", collapsed(geoms), "a part has no length or no area"
+
+
+def collapsed(geoms: Geometries) -> NDArray[np.bool_]:
+    """Which geometries have a line without length or a polygon without area as a part."""
+    parts, owner = shapely.get_parts(geoms, return_index=True)
+    dimension = shapely.get_dimensions(parts)
+    extent = np.where(dimension == _AREA, shapely.area(parts), shapely.length(parts))
+    found = np.zeros(len(geoms), dtype=bool)
+    found[owner[(dimension > 0) & (extent == 0) & ~shapely.is_empty(parts)]] = True
+    return found
+
+
+def _absent(geoms: Geometries) -> NDArray[np.bool_]:
+    absent: NDArray[np.bool_] = shapely.is_missing(geoms) | shapely.is_empty(geoms)
+    return absent
+
+
+def _anchors(geoms: Geometries) -> list[tuple[float, float] | None]:
+    """A vertex of each geometry: it exists whatever else is wrong."""
+    coords = [shapely.get_coordinates(geom) for geom in geoms]
+    return [(float(each[0, 0]), float(each[0, 1])) if len(each) else None for each in coords]
+
+
+def lonlat_transformer(crs: CRS | None) -> Transformer | None:
+    """From a layer's CRS to longitude and latitude; None where the CRS is unknown."""
+    return None if crs is None else Transformer.from_crs(crs, "OGC:CRS84", always_xy=True)
+
+
+def _lonlat(
+    places: Sequence[tuple[float, float] | None], to_lonlat: Transformer | None
+) -> list[tuple[float, float] | None]:
+    if to_lonlat is None or not places:
+        return [None] * len(places)
+    known = np.array([(np.nan, np.nan) if place is None else place for place in places])
+    lon, lat = to_lonlat.transform(known[:, 0], known[:, 1])
+    return [
+        (round(float(x), 7), round(float(y), 7)) if np.isfinite(x) and np.isfinite(y) else None
+        for x, y in zip(lon, lat, strict=True)
+    ]
