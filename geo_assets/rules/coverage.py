@@ -1,0 +1,254 @@
+"""Rules of a polygon coverage: duplicates, overlaps and edges that do not match.
+
+A coverage is a layer whose polygons neither overlap nor miss each other: where two of them meet,
+they share every vertex. Gaps are found by `geo_assets.rules.gaps` from the same segments.
+
+All findings about a feature follow from the features whose bounding boxes come within
+`halo_m` of its own, so a layer can be examined piece by piece with the same result.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import shapely
+from numpy.typing import NDArray
+
+from geo_assets.errors import ConfigError
+from geo_assets.rules.found import Found, Geometries, Metric, Rows, wider_than, widths
+from geo_assets.rules.segments import Segments, unpaired_segments
+
+_POLYGON = 2  # dimension
+_SAFETY = 8.0  # neighbours within this many tolerances decide on duplicates at the halo's border
+_MOST = 0.3
+
+Mask = NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CoverageRules:
+    """What a coverage must hold."""
+
+    gap_width_m: float = 0.0
+    """Holes between features up to this width are gaps; metres. 0 looks for none."""
+    tolerance_m: float = 0.001
+    """Metres. Overlaps and gaps up to this width are unmatched edges; features whose outlines
+    differ by no more are duplicates."""
+
+    def __post_init__(self) -> None:
+        for name, value in (("gap_width_m", self.gap_width_m), ("tolerance_m", self.tolerance_m)):
+            if not (np.isfinite(value) and value >= 0):
+                raise ConfigError(f"{name} is a number of metres", repr(value))
+
+    @property
+    def halo_m(self) -> float:
+        """How far from a feature's bounding box anything can matter for its findings."""
+        return max(self.gap_width_m, 0.0) + _SAFETY * self.tolerance_m
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CoverageFindings:
+    """What one piece of a coverage shows."""
+
+    found: tuple[Found, ...]
+    """Duplicates, overlaps and unmatched edges. The same pair may also show in another piece."""
+    loose: Segments
+    """Unpaired segments of owned features, for gaps; `owner` is a position in the layer."""
+    flagged: Rows
+    """Owned features with invalid edges by GEOS, at gap width 0."""
+
+
+def polygonal(geometries: Geometries, valid: Mask) -> Mask:
+    """Of the `valid` features, those that can be part of a coverage: Polygons, MultiPolygons."""
+    types = shapely.get_type_id(geometries)
+    areas = (shapely.GeometryType.POLYGON, shapely.GeometryType.MULTIPOLYGON)
+    mask: Mask = valid & np.isin(types, areas) & ~shapely.is_empty(geometries)
+    return mask
+
+
+def coverage_defects(
+    geometries: Geometries, rows: Rows, owned: Mask, rules: CoverageRules, metric: Metric
+) -> CoverageFindings:
+    """Examine the owned features of one piece, with their neighbours as context.
+
+    Args:
+        geometries: Shape (n,): features that are `polygonal`, in ascending order of `rows`.
+        rows: Their positions in the layer.
+        owned: Which of them this piece reports on; the others are context.
+        rules: What is declared.
+        metric: Metres in the layer's CRS.
+    """
+    tolerance = metric.small_units(rules.tolerance_m)
+    pairs = duplicate_pairs(geometries, tolerance)
+    found = [_duplicate(geometries, rows, pair) for pair in pairs if owned[pair[1]]]
+    keep = np.ones(len(geometries), np.bool_)
+    keep[pairs[:, 1]] = False
+    geometries, rows, owned = geometries[keep], rows[keep], owned[keep]
+
+    loose = unpaired_segments(geometries)
+    tree = shapely.STRtree(geometries)
+    edges = invalid_edges(geometries, owned, loose, tree)
+    loose = loose.where(owned[loose.owner])
+    overlaps, explained = _overlaps(geometries, rows, edges, tree, rules, metric)
+    unmatched, run_along = _unmatched(geometries, rows, loose, tree, tolerance)
+    flagged = np.flatnonzero(~shapely.is_empty(edges) & ~shapely.is_missing(edges))
+    rest = np.setdiff1d(flagged, np.concatenate([explained, run_along]))
+    found += overlaps + unmatched
+    found += [_edge((int(rows[at]),), shapely.get_parts(edges[at])) for at in rest]
+    if rules.gap_width_m > 0:
+        loose = loose.where(~_alone(geometries, loose, tree, metric.units(rules.halo_m)))
+    else:
+        loose = loose.where(np.zeros(len(loose), np.bool_))
+    loose = Segments(start=loose.start, end=loose.end, owner=rows[loose.owner])
+    return CoverageFindings(found=tuple(found), loose=loose, flagged=rows[flagged])
+
+
+def duplicate_pairs(polygons: Geometries, tolerance: float) -> NDArray[np.int64]:
+    """Pairs (first, second), shape (m, 2), of polygons whose outlines are equal within `tolerance`.
+
+    Each polygon that repeats an earlier one appears once as `second`, with the earliest.
+    """
+    bounds = shapely.bounds(polygons)
+    middle = shapely.points((bounds[:, :2] + bounds[:, 2:]) / 2)
+    if not len(polygons):
+        return np.empty((0, 2), np.int64)
+    # Boxes that differ by at most t on each side have centres within t * sqrt(2).
+    reach = max(tolerance * 1.5, np.abs(bounds).max() * 1e-15)
+    one, other = shapely.STRtree(middle).query(middle, predicate="dwithin", distance=reach)
+    ahead = one < other
+    one, other = one[ahead], other[ahead]
+    alike = (np.abs(bounds[one] - bounds[other]) <= tolerance).all(axis=1)
+    one, other = one[alike], other[alike]
+    same = shapely.equals_exact(polygons[one], polygons[other], tolerance, normalize=True)
+    rest = np.flatnonzero(~same)
+    if len(rest):
+        borders = shapely.boundary(polygons[one[rest]]), shapely.boundary(polygons[other[rest]])
+        same[rest] = shapely.hausdorff_distance(*borders) <= tolerance
+    one, other = one[same], other[same]
+    order = np.lexsort((one, other))
+    second, first = np.unique(other[order], return_index=True)
+    return np.column_stack([one[order][first], second])
+
+
+def invalid_edges(
+    polygons: Geometries, owned: Mask, loose: Segments, tree: shapely.STRtree
+) -> Geometries:
+    """`shapely.coverage_invalid_edges` at gap width 0 for the owned polygons, None for others.
+
+    It is asked only about features near an unpaired segment or lying on another feature. The
+    number of polygons above a place changes only across unpaired segments, so a feature with
+    none on it or in it is covered as often everywhere as at any one place inside, and is clean
+    if that is once.
+    """
+    suspect = np.zeros(len(polygons), np.bool_)
+    suspect[loose.owner] = True
+    if suspect.mean() > _MOST:
+        suspect[:] = True  # asking about all costs less than finding out about whom to ask
+    elif len(loose):
+        suspect[tree.query(loose.lines())[1]] = True
+    calm = np.flatnonzero(owned & ~suspect)
+    inside = shapely.point_on_surface(polygons[calm])
+    which, _ = tree.query(inside, predicate="intersects")
+    suspect[calm[np.bincount(which, minlength=len(calm)) > 1]] = True
+    edges = np.full(len(polygons), None, object)
+    asked = np.flatnonzero(owned & suspect)
+    if len(asked):
+        context = np.unique(np.concatenate([asked, tree.query(polygons[asked])[1]]))
+        answers = np.full(len(polygons), None, object)
+        answers[context] = shapely.coverage_invalid_edges(polygons[context])
+        edges[asked] = answers[asked]
+    return edges
+
+
+def _overlaps(
+    polygons: Geometries,
+    rows: Rows,
+    edges: Geometries,
+    tree: shapely.STRtree,
+    rules: CoverageRules,
+    metric: Metric,
+) -> tuple[list[Found], NDArray[np.int64]]:
+    """Pairs with a common area, and the features whose own edges showed them.
+
+    Pairs that overlap no wider than the tolerance are unmatched edges.
+    """
+    one, other = tree.query(edges, predicate="intersects")
+    ahead = one != other
+    one, other = one[ahead], other[ahead]
+    pairs, pair_of = np.unique(
+        np.sort(np.column_stack([one, other]), axis=1), axis=0, return_inverse=True
+    )
+    common = shapely.intersection(polygons[pairs[:, 0]], polygons[pairs[:, 1]])
+    parts, index = shapely.get_parts(common, return_index=True)
+    areal = shapely.get_dimensions(parts) == _POLYGON
+    parts, index = parts[areal], index[areal]
+    scaled = metric.metres(parts)
+    wide = wider_than(scaled, rules.tolerance_m) if rules.tolerance_m else np.ones(len(parts), bool)
+    found = []
+    for at in np.unique(index):
+        here = np.flatnonzero(index == at)
+        names = tuple(int(row) for row in rows[pairs[at]])
+        if (chosen := here[wide[here]]).size:
+            found.append(_overlap(names, parts[chosen], scaled[chosen]))
+        else:
+            found.append(_edge(names, shapely.boundary(parts[here])))
+    return found, np.unique(one[np.isin(pair_of.ravel(), index)])
+
+
+def _overlap(names: tuple[int, ...], parts: Geometries, scaled: Geometries) -> Found:
+    width = float(widths(scaled).max())
+    return Found(kind="overlap", rows=names, geometry=shapely.multipolygons(parts), size_m=width,
+                 area_m2=float(shapely.area(scaled).sum()),
+                 detail=f"Both cover an area up to {width:.3g} m wide.")  # fmt: skip
+
+
+def _unmatched(
+    polygons: Geometries, rows: Rows, loose: Segments, tree: shapely.STRtree, tolerance: float
+) -> tuple[list[Found], NDArray[np.int64]]:
+    """Unpaired segments that run along or inside another feature, and whose they are."""
+    loose = loose.where(~_alone(polygons, loose, tree, tolerance))
+    ends = loose.start, (loose.start + loose.end) / 2, loose.end
+    segment, other = tree.query(shapely.points(ends[1]), predicate="dwithin", distance=tolerance)
+    strange = loose.owner[segment] != other
+    segment, other = segment[strange], other[strange]
+    distance = np.zeros(len(segment))
+    for places in ends:
+        apart = shapely.distance(shapely.points(places[segment]), polygons[other])
+        distance = np.maximum(distance, apart)
+    close = distance <= tolerance
+    segment, other, distance = segment[close], other[close], distance[close]
+    order = np.lexsort((other, distance, segment))
+    segment, first = np.unique(segment[order], return_index=True)
+    pairs = np.column_stack([loose.owner[segment], other[order][first]])
+    lines = loose.lines()[segment]
+    unique, place = np.unique(pairs, axis=0, return_inverse=True)
+    found = [
+        _edge(tuple(sorted(int(row) for row in rows[pair])), lines[place.ravel() == at])
+        for at, pair in enumerate(unique)
+    ]
+    return found, unique[:, 0]
+
+
+def _edge(names: tuple[int, ...], lines: Geometries) -> Found:
+    geometry = shapely.multilinestrings(shapely.get_parts(lines))
+    return Found(kind="unmatched_edge", rows=names, geometry=geometry,
+                 detail="The vertices of the two sides are not the same.")  # fmt: skip
+
+
+def _duplicate(polygons: Geometries, rows: Rows, pair: NDArray[np.int64]) -> Found:
+    first, second = polygons[pair]
+    exact = bool(shapely.equals_exact(first, second, 0.0, normalize=True))
+    return Found(kind="duplicate", rows=tuple(int(row) for row in rows[pair]), geometry=second,
+                 detail="The same outline." if exact else "The same outline within tolerance.")  # fmt: skip
+
+
+def _alone(
+    polygons: Geometries, loose: Segments, tree: shapely.STRtree, near: float
+) -> Mask:
+    """Segments of features with no other within `near`: they touch none and bound no gap."""
+    some, place = np.unique(loose.owner, return_inverse=True)
+    which, other = tree.query(polygons[some], predicate="dwithin", distance=near)
+    company = np.bincount(which[some[which] != other], minlength=len(some)) > 0
+    alone: Mask = ~company[place]
+    return alone

@@ -1,0 +1,230 @@
+"""Rules that look at one feature at a time: presence, place, type, validity and form."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import shapely
+from numpy.typing import NDArray
+
+from geo_assets.errors import ConfigError
+from geo_assets.rules.crs import misplaced
+from geo_assets.rules.found import Found, Geometries, Metric, Rows, wider_than, widths
+
+Mask = NDArray[np.bool_]
+
+_PLACE = re.compile(r"^(.*?)\[(\S+) (\S+)\]$")
+_ORIENTATIONS = ("ccw", "cw")
+
+TYPE_NAMES = ("Point", "LineString", "LinearRing", "Polygon", "MultiPoint", "MultiLineString",
+              "MultiPolygon", "GeometryCollection")  # fmt: skip
+"""Geometry types by GEOS's type id."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShapeRules:
+    """What a feature's geometry must be."""
+
+    geometry_types: tuple[str, ...] = ()
+    """Types allowed, such as `Polygon`; empty allows all of one kind (see `mixed_types`)."""
+    orientation: str | None = None
+    """`ccw` or `cw`: the direction of shells (holes run the other way); None allows both."""
+    sliver_width_m: float = 0.0
+    """Polygons nowhere wider than this are slivers; metres, 0 looks for none."""
+
+    def __post_init__(self) -> None:
+        if self.orientation not in (None, *_ORIENTATIONS):
+            raise ConfigError("Ring orientation is ccw or cw", repr(self.orientation))
+        for name in self.geometry_types:
+            if name not in TYPE_NAMES:
+                raise ConfigError(f"A geometry type is one of {', '.join(TYPE_NAMES)}", repr(name))
+        if not self.sliver_width_m >= 0:
+            raise ConfigError("A sliver width is a number of metres", repr(self.sliver_width_m))
+
+
+def usable(geometries: Geometries, valid: Mask) -> Mask:
+    """Features with a place: present, not empty, all coordinates finite.
+
+    Args:
+        geometries: Shape (n,).
+        valid: `shapely.is_valid` of them; a valid geometry is finite.
+    """
+    present: Mask = ~(shapely.is_missing(geometries) | shapely.is_empty(geometries))
+    doubtful = np.flatnonzero(present & ~valid)
+    xy, index = shapely.get_coordinates(geometries[doubtful], return_index=True)
+    present[doubtful[index[~np.isfinite(xy).all(axis=1)]]] = False
+    return present
+
+
+def shape_defects(
+    geometries: Geometries, rows: Rows, valid: Mask, rules: ShapeRules, metric: Metric
+) -> Iterator[Found]:
+    """Every finding about single features.
+
+    Kinds: `null_geometry`, `empty_geometry`, `non_finite`; then for the others
+    `unexpected_type`, `multipart`, the kinds of `geo_assets.rules.crs.misplaced`, `antimeridian`,
+    GEOS's reason in snake_case (`self_intersection`), `collapsed_part`, `repeated_point`,
+    `ring_orientation` and `sliver`.
+
+    Args:
+        geometries: Shape (n,), in the CRS of `metric`.
+        rows: Their positions in the layer.
+        valid: `shapely.is_valid` of them: it is the dearest test, so it is made once.
+        rules: What is declared.
+        metric: Metres in the layer's CRS.
+    """
+    good = usable(geometries, valid)
+    yield from _absent(geometries, rows, good)
+    geometries, rows, valid = geometries[good], rows[good], valid[good]
+    yield from _types(geometries, rows, rules.geometry_types)
+    bounds = shapely.bounds(geometries)
+    places = misplaced(bounds, metric.crs)
+    yield from _places(geometries, rows, bounds, places, metric)
+    collapsed = _collapsed(geometries)
+    yield from _each("collapsed_part", geometries, rows, collapsed,
+                     "A part has no extent: its vertices lie on one point or one line.")  # fmt: skip
+    yield from _invalid(geometries, rows, ~valid & ~collapsed, metric)
+    yield from _repeated(geometries, rows)
+    if rules.orientation is not None:
+        wrong = _misoriented(geometries, ccw=rules.orientation == "ccw")
+        yield from _each("ring_orientation", geometries, rows, wrong,
+                         f"Shells run {rules.orientation}, holes the other way.")  # fmt: skip
+    if rules.sliver_width_m > 0:
+        fit = valid & (places == None)  # noqa: E711 - in the wrong unit all is a sliver
+        yield from _slivers(geometries[fit], rows[fit], rules.sliver_width_m, metric)
+
+
+def _absent(geometries: Geometries, rows: Rows, good: Mask) -> Iterator[Found]:
+    missing = shapely.is_missing(geometries)
+    empty = shapely.is_empty(geometries)
+    for kind, mask, detail in (
+        ("null_geometry", missing, "The feature has no geometry."),
+        ("empty_geometry", empty, "The geometry has no coordinates."),
+        ("non_finite", ~good & ~missing & ~empty, "A coordinate is NaN or infinite."),
+    ):
+        for row in rows[mask]:
+            yield Found(kind=kind, rows=(int(row),), geometry=None, detail=detail)
+
+
+def _types(geometries: Geometries, rows: Rows, allowed: tuple[str, ...]) -> Iterator[Found]:
+    if not allowed:
+        return
+    types = shapely.get_type_id(geometries)
+    other = ~np.isin(types, [TYPE_NAMES.index(name) for name in allowed])
+    multi = [TYPE_NAMES.index(f"Multi{name}") for name in allowed if f"Multi{name}" in TYPE_NAMES]
+    parts = other & np.isin(types, multi)
+    declared = ", ".join(allowed)
+    for kind, mask in (("multipart", parts), ("unexpected_type", other & ~parts)):
+        for at in np.flatnonzero(mask):
+            yield Found(kind=kind, rows=(int(rows[at]),), geometry=_point(geometries[at]),
+                        detail=f"{TYPE_NAMES[types[at]]} where {declared} is declared.")  # fmt: skip
+
+
+def _places(
+    geometries: Geometries,
+    rows: Rows,
+    bounds: NDArray[np.float64],
+    kinds: NDArray[np.object_],
+    metric: Metric,
+) -> Iterator[Found]:
+    for at in np.flatnonzero(kinds != None):  # noqa: E711 - an array of strings and None
+        yield Found(kind=str(kinds[at]), rows=(int(rows[at]),), geometry=_point(geometries[at]),
+                    detail="x {0:.6g} to {2:.6g}, y {1:.6g} to {3:.6g}".format(*bounds[at]))  # fmt: skip
+    if metric.geographic:
+        long = _long_edges(geometries) | (np.abs(bounds[:, [0, 2]]) > 180.0).any(axis=1)
+        yield from _each("antimeridian", geometries, rows, long & (kinds == None),  # noqa: E711
+                         "It crosses 180 degrees of longitude.")  # fmt: skip
+
+
+def _long_edges(geometries: Geometries) -> Mask:
+    lines = shapely.get_dimensions(geometries) > 0
+    xy, index = shapely.get_coordinates(geometries, return_index=True)
+    far = (index[1:] == index[:-1]) & (np.abs(np.diff(xy[:, 0])) > 180.0)
+    found = np.zeros(len(geometries), np.bool_)
+    found[index[1:][far]] = True
+    return found & lines
+
+
+def _invalid(geometries: Geometries, rows: Rows, mask: Mask, metric: Metric) -> Iterator[Found]:
+    places = np.flatnonzero(mask)
+    reasons = shapely.is_valid_reason(geometries[places])
+    for at, reason in zip(places, reasons, strict=True):
+        match = _PLACE.match(reason)
+        text, place = reason, _point(geometries[at])
+        if match:
+            text, place = match[1], shapely.Point(float(match[2]), float(match[3]))
+        kind = re.sub(r"[^a-z]+", "_", text.lower()).strip("_")
+        yield Found(kind=kind, rows=(int(rows[at]),), geometry=place, detail=f"GEOS: {text}.")
+
+
+def _collapsed(geometries: Geometries) -> Mask:
+    """Geometries with a line part without length or a polygon part without area."""
+    parts, index = shapely.get_parts(geometries, return_index=True)
+    dimension = shapely.get_dimensions(parts)
+    measure = np.where(dimension == 2, shapely.area(parts), shapely.length(parts))
+    found = np.zeros(len(geometries), np.bool_)
+    found[index[(dimension > 0) & (measure == 0)]] = True
+    return found
+
+
+def _repeated(geometries: Geometries, rows: Rows) -> Iterator[Found]:
+    """Neighbouring vertices of a line or ring that are equal."""
+    rings, of_part = _lines(geometries)
+    xy, line = shapely.get_coordinates(rings, return_index=True)
+    x, y = xy[:, 0], xy[:, 1]
+    again = (x[1:] == x[:-1]) & (y[1:] == y[:-1]) & (line[1:] == line[:-1])
+    places = np.flatnonzero(again)
+    owner = of_part[line[places]]
+    for at, first, number in zip(
+        *np.unique(owner, return_index=True, return_counts=True), strict=True
+    ):
+        yield Found(kind="repeated_point", rows=(int(rows[at]),),
+                    geometry=shapely.Point(xy[places[first]]),
+                    detail=f"{number} vertices repeat the one before.")  # fmt: skip
+
+
+def _lines(geometries: Geometries) -> tuple[Geometries, NDArray[np.int64]]:
+    """Rings and lines, and the geometry that each is of."""
+    parts, index = shapely.get_parts(geometries, return_index=True)
+    area = shapely.get_dimensions(parts) == 2
+    rings, ring_part = shapely.get_rings(parts[area], return_index=True)
+    line = shapely.get_dimensions(parts) == 1
+    return np.concatenate([rings, parts[line]]), np.concatenate([index[area][ring_part], index[line]])
+
+
+def _misoriented(geometries: Geometries, *, ccw: bool) -> Mask:
+    parts, index = shapely.get_parts(geometries, return_index=True)
+    rings, part = shapely.get_rings(parts, return_index=True)
+    shell = np.r_[True, part[1:] != part[:-1]][: len(rings)]
+    wrong = shapely.is_ccw(rings) != (shell == ccw)
+    found = np.zeros(len(geometries), np.bool_)
+    found[index[part[wrong]]] = True
+    return found
+
+
+def _slivers(
+    geometries: Geometries, rows: Rows, width: float, metric: Metric
+) -> Iterator[Found]:
+    area = np.flatnonzero(shapely.get_dimensions(geometries) == 2)
+    thin = area[metric.maybe_thin(geometries[area], width)]
+    thin = thin[~wider_than(metric.metres(geometries[thin]), width)]
+    scaled = metric.metres(geometries[thin])
+    for at, size, extent in zip(thin, widths(scaled), shapely.area(scaled), strict=True):
+        yield Found(kind="sliver", rows=(int(rows[at]),), geometry=geometries[at],
+                    size_m=float(size), area_m2=float(extent),
+                    detail=f"Nowhere wider than {size:.3g} m.")  # fmt: skip
+
+
+def _each(
+    kind: str, geometries: Geometries, rows: Rows, mask: Mask, detail: str
+) -> Iterator[Found]:
+    for at in np.flatnonzero(mask):
+        yield Found(kind=kind, rows=(int(rows[at]),), geometry=_point(geometries[at]), detail=detail)
+
+
+def _point(geometry: shapely.Geometry) -> shapely.Point:
+    """A vertex: it exists whatever else is wrong with the geometry."""
+    return shapely.Point(shapely.get_coordinates(geometry)[0])
