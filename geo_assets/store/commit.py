@@ -16,6 +16,7 @@ from geo_assets.store.paths import Place, sequence_of
 from geo_assets.store.retrying import Backoff
 from geo_assets.store.stac import Commit, commit_json, parse_commit
 
+_SMALL = 1 << 16
 SETTLING = Backoff(attempts=6, first_s=0.2, max_s=5.0)
 """How long an unknown outcome is pursued, on top of what the store itself retries."""
 
@@ -40,7 +41,10 @@ async def read_commit(objects: ObjectStore, place: Place, sequence: int) -> Comm
         InputError: It is damaged.
     """
     path = place.commit(sequence)
-    return parse_commit(await objects.get(path), objects.address(path))
+    body, where = await objects.get(path), objects.address(path)
+    if len(body) <= _SMALL:
+        return parse_commit(body, where)
+    return await asyncio.to_thread(parse_commit, body, where)
 
 
 async def publish(objects: ObjectStore, commit: Commit) -> Commit:

@@ -15,7 +15,8 @@ from geo_assets.errors import ConfigError
 from geo_assets.store.faults import NO_CREDENTIALS
 from geo_assets.store.objects import S3Access
 from geo_assets.store.paths import checked_path
-from geo_assets.store.remote import RemoteObjects
+from geo_assets.store.redact import summary
+from geo_assets.store.remote import Connect, RemoteObjects
 
 if TYPE_CHECKING:
     from obstore.store import ClientConfig, RetryConfig
@@ -55,31 +56,22 @@ def open_remote(uri: str, scheme: str, s3: S3Access) -> RemoteObjects:
     bucket, _, prefix = uri.partition("://")[2].partition("/")
     prefix = prefix.strip("/")
     if not bucket or "?" in uri:
-        raise ConfigError("The address of a bucket is scheme://bucket/prefix", repr(uri))
+        shown = uri.split("?", 1)[0]
+        raise ConfigError("The address of a bucket is scheme://bucket/prefix", repr(shown))
     if prefix:
         checked_path(prefix, uri)
     address = f"{scheme}://{bucket}/{prefix}".rstrip("/")
     secrets = [os.environ.get(name) for name in _SECRET_VARIABLES]
     if scheme == "memory":
         store = _memory.setdefault(address, MemoryStore())
-        return RemoteObjects(lambda _: store, address)
-    if scheme == "s3":
-        secrets += [s3.secret, s3.session_token]
-        return RemoteObjects(_s3(bucket, prefix, s3), address, secrets=secrets)
-    kind: Any = GCSStore if scheme == "gs" else AzureStore
-
-    def connect(options: ClientConfig) -> Client:
-        store: Client = kind(
-            bucket, prefix=prefix or None, client_options=options, retry_config=RETRIES
-        )
-        return store
-
+        return RemoteObjects(lambda *_: store, address)
+    secrets += [s3.secret, s3.session_token]
+    connect = _s3(bucket, prefix, s3) if scheme == "s3" else _other(scheme, bucket, prefix)
     try:
         return RemoteObjects(connect, address, secrets=secrets)
     except BaseError as error:
-        raise ConfigError(
-            "The store can be opened", str(error).split("\n", 1)[0], address
-        ) from None
+        gist = summary(str(error), secrets)
+    raise ConfigError("The store can be opened", gist, address, "Check the settings around it.")
 
 
 def _open_http(uri: str) -> RemoteObjects:
@@ -89,14 +81,27 @@ def _open_http(uri: str) -> RemoteObjects:
         raise ConfigError("The address of a web server names a host", repr(uri.split("?", 1)[0]))
     shown = f"{parts.scheme}://{parts.netloc.rsplit('@', 1)[-1]}{parts.path}".rstrip("/")
 
-    def connect(options: ClientConfig) -> Client:
-        options = {**options, "allow_http": True}
+    def connect(timeout_s: int, idle_s: int | None) -> Client:
+        options: ClientConfig = {**_limits(timeout_s, idle_s), "allow_http": True}
         return HTTPStore(uri, client_options=options, retry_config=RETRIES)
 
     return RemoteObjects(connect, shown, secrets=[parts.password, parts.query], read_only=True)
 
 
-def _s3(bucket: str, prefix: str, access: S3Access) -> Any:
+def _other(scheme: str, bucket: str, prefix: str) -> Connect:
+    kind: Any = GCSStore if scheme == "gs" else AzureStore
+
+    def connect(timeout_s: int, idle_s: int | None) -> Client:
+        options = _limits(timeout_s, idle_s)
+        store: Client = kind(
+            bucket, prefix=prefix or None, client_options=options, retry_config=RETRIES
+        )
+        return store
+
+    return connect
+
+
+def _s3(bucket: str, prefix: str, access: S3Access) -> Connect:
     if (access.access_key is None) != (access.secret is None):
         raise ConfigError("S3 credentials are an access key and a secret", "only one of them")
     session = None if access.unsigned or access.access_key else _session(access)
@@ -117,13 +122,24 @@ def _s3(bucket: str, prefix: str, access: S3Access) -> Any:
     elif isinstance(access.verify, str):
         extra["root_certificate"] = Path(access.verify).read_bytes()
 
-    def connect(options: ClientConfig) -> Client:
-        options = {**options, **extra}
+    def connect(timeout_s: int, idle_s: int | None) -> Client:
+        options: ClientConfig = {**_limits(timeout_s, idle_s), **extra}
         return S3Store(
             bucket, prefix=prefix or None, client_options=options, retry_config=RETRIES, **config
         )
 
     return connect
+
+
+def _limits(timeout_s: int, idle_s: int | None) -> ClientConfig:
+    """Explicit time limits: the default ends any request, a large upload too, after 30 s."""
+    limits: ClientConfig = {
+        "timeout": timedelta(seconds=timeout_s),
+        "connect_timeout": timedelta(seconds=10),
+    }
+    if idle_s is not None:
+        limits["read_timeout"] = timedelta(seconds=idle_s)
+    return limits
 
 
 def _session(access: S3Access) -> Any:

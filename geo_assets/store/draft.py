@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import uuid
 from collections.abc import Mapping, Sequence
+from hashlib import sha256
 from pathlib import Path
 
 from geo_assets.errors import ContractError, InputError, TransientError
@@ -15,10 +16,11 @@ from geo_assets.store.derived import Derived
 from geo_assets.store.objects import ObjectStore
 from geo_assets.store.paths import CHUNKS, Place, checked_name
 from geo_assets.store.receipt import ChunkReceipt
-from geo_assets.store.stac import BBox, Commit, now
+from geo_assets.store.stac import BBox, Commit, now, plain
 from geo_assets.store.verify import digest, measure
 
 _AT_ONCE = 8
+_RECEIPTS_AT_ONCE = 32
 _IN_MEMORY = 1 << 20
 
 
@@ -63,16 +65,16 @@ class Draft:
         Raises:
             InputError: A staged object was damaged since it was written.
         """
-        prefix = f"{self.data_prefix}/{CHUNKS}"
-        paths = [meta.path async for meta in self._objects.list(prefix)]
-        if not paths:
-            return {}
-        sizes = {meta.path: meta.size async for meta in self._objects.list(self.data_prefix)}
-        receipts = await each(self._receipt, paths, limit=32)
-        whole = [r for r in receipts if all(self._path(o.name) in sizes for o in r.objects)]
+        there = {meta.path async for meta in self._objects.list(self.data_prefix)}
+        receipts = await each(
+            self._receipt,
+            (path for path in sorted(there) if path.startswith(f"{self.data_prefix}/{CHUNKS}/")),
+            limit=_RECEIPTS_AT_ONCE,
+        )
+        whole = [r for r in receipts if all(self._path(o.name) in there for o in r.objects)]
         staged = [stored for receipt in whole for stored in receipt.objects]
         await each(self._verify, staged, limit=_AT_ONCE)
-        return {receipt.id: receipt for receipt in sorted(whole, key=lambda each: each.id)}
+        return {receipt.id: receipt for receipt in whole}
 
     async def stage_chunk(self, chunk_id: str, result: KernelResult) -> ChunkReceipt:
         """Stage the files of a chunk, then its receipt.
@@ -85,9 +87,13 @@ class Draft:
         if "/" in checked_name(chunk_id):
             raise ContractError("A chunk id is one path segment", repr(chunk_id), self._place.label)
         objects = tuple(await each(self.stage, result.files, limit=_AT_ONCE))
-        receipt = ChunkReceipt(id=chunk_id, objects=objects, facts=dict(result.facts))
+        receipt = ChunkReceipt(
+            id=chunk_id,
+            objects=objects,
+            facts=plain(result.facts, f"{self._place.label}: {chunk_id}"),
+        )
         path = f"{self.data_prefix}/{CHUNKS}/{chunk_id}.json"
-        body = receipt.to_json(self._place.label)
+        body = receipt.to_json()
         for attempt in range(SETTLING.attempts):
             if await self._objects.create(path, body):
                 return receipt
@@ -96,7 +102,7 @@ class Draft:
             except FileNotFoundError:
                 await SETTLING.pause(attempt)
                 continue
-            if earlier.objects == objects:
+            if _identities(earlier.objects) == _identities(objects):
                 return earlier
             raise _not_deterministic(self._objects.address(path), "another list of objects")
         raise _absent(self._objects.address(path))
@@ -132,7 +138,7 @@ class Draft:
             sha256=file.sha256,
             media_type=file.media_type,
             roles=tuple(file.roles),
-            facts=dict(file.facts),
+            facts=plain(file.facts, f"{self._place.label}: {file.name}"),
         )
 
     async def commit(
@@ -173,7 +179,7 @@ class Draft:
             version=self.version,
             data_prefix=self.data_prefix,
             objects=tuple(objects),
-            properties=dict(properties),
+            properties=plain(properties, self._place.label),
             run_id=run_id,
         )
         commit = Commit(
@@ -184,23 +190,28 @@ class Draft:
             datetime=datetime,
             created=now(),
         ).checked()
-        if self._current and self._current.artifact.version == self.version:
-            return await self._unchanged(artifact)
+        if self.current and self.current.version == self.version:
+            return await self._unchanged(self.current, artifact)
         await self._check_staged(artifact)
         published = await publish(self._objects, commit)
         await self._derived.refresh(published)
         return published.artifact
 
-    async def _unchanged(self, ours: Artifact) -> Artifact:
+    async def _unchanged(self, current: Artifact, ours: Artifact) -> Artifact:
         """The current version is ours already: nothing is written, unless we are outdated."""
-        try:
-            winner = await read_commit(self._objects, self._place, self.base + 1)
-        except FileNotFoundError:
-            assert self._current is not None
-            return self._current.artifact
+        winner = await self._successor()
+        if winner is None:
+            return current
         if winner.artifact.version == self.version:
             return winner.artifact
         raise conflict(ours, winner)
+
+    async def _successor(self) -> Commit | None:
+        """The commit that another writer put where ours would go."""
+        try:
+            return await read_commit(self._objects, self._place, self.base + 1)
+        except FileNotFoundError:
+            return None
 
     async def _check_staged(self, artifact: Artifact) -> None:
         """Every object of the version is there with its size; hashes were checked in staging."""
@@ -215,11 +226,13 @@ class Draft:
         for stored in artifact.objects:
             size = sizes.get(self._path(stored.name))
             if size != stored.size:
+                if (winner := await self._successor()) is not None:
+                    raise conflict(artifact, winner)  # garbage collection fenced us off
                 raise ContractError(
                     "A commit lists objects that are staged",
                     "none" if size is None else f"{size} bytes",
                     self._objects.address(self._path(stored.name)),
-                    "Stage the file again; garbage may have been collected.",
+                    "Stage the file, then commit what stage returned.",
                 )
 
     async def _verify(self, stored: StoredObject) -> None:
@@ -242,14 +255,20 @@ class Draft:
 
 def _checked_body(file: OutputFile) -> bytes | Path:
     """What to send: the bytes of a small file, else its path; hashed again in either case."""
-    if measure(file.path) != (file.size, file.sha256):
+    body = file.path.read_bytes() if file.size <= _IN_MEMORY else file.path
+    found = measure(body) if isinstance(body, Path) else (len(body), sha256(body).hexdigest())
+    if found != (file.size, file.sha256):
         raise ContractError(
             "A file stays as its kernel checked it",
             "other bytes",
             str(file.path),
             "Do not write to it after OutputFile.of.",
         )
-    return file.path.read_bytes() if file.size <= _IN_MEMORY else file.path
+    return body
+
+
+def _identities(objects: Sequence[StoredObject]) -> list[tuple[str, int, str]]:
+    return [(stored.name, stored.size, stored.sha256) for stored in objects]
 
 
 def _not_deterministic(where: str, got: str) -> ContractError:

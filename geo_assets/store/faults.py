@@ -10,7 +10,10 @@ from geo_assets.store.redact import code_of, status_of, summary
 NO_CREDENTIALS = "No AWS credentials are configured"
 
 _PASSING_STATUS = frozenset({408, 409, 425, 429, 500, 502, 503, 504})
-_PASSING_CODES = frozenset({"RequestTimeout", "SlowDown", "InternalError", "OperationAborted"})
+_PASSING_CODES = frozenset({
+    "RequestTimeout", "SlowDown", "InternalError", "OperationAborted", "BadDigest",
+    "XAmzContentSHA256Mismatch",
+})  # fmt: skip
 _REFUSED_CODES = frozenset(
     {
         "AccessDenied",

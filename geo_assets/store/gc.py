@@ -22,8 +22,6 @@ from geo_assets.store.objects import ObjectStore
 from geo_assets.store.paths import Place, base_of
 from geo_assets.store.stac import Commit, now
 
-_BATCH = 1000
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Collected:
@@ -62,19 +60,13 @@ async def collect(objects: ObjectStore, place: Place, *, keep: int, abandon: boo
         and base < newest
         and f"{place.data}/{folder}" not in retained
     ]
-    count = size = 0
-    for folder in doomed:
-        batch: list[str] = []
-        async for meta in objects.list(folder):
-            batch.append(meta.path)
-            count, size = count + 1, size + meta.size
-            if len(batch) == _BATCH:
-                await objects.delete(batch)
-                batch = []
-        if batch:
-            await objects.delete(batch)
+    removed = [await objects.delete_folder(folder) for folder in doomed]
     return Collected(
-        kept=len(retained), folders=tuple(doomed), objects=count, bytes=size, fence=fence
+        kept=len(retained),
+        folders=tuple(doomed),
+        objects=sum(count for count, _ in removed),
+        bytes=sum(size for _, size in removed),
+        fence=fence,
     )
 
 

@@ -1,10 +1,10 @@
 # ruff: noqa: D102 - the protocol documents the methods
 """A local folder as an object store, with the guarantees that a bucket gives.
 
-A file appears under its name only when its bytes are on the disk: it is written under a
-hidden temporary name, flushed with fsync, and then linked (`create`, fails if the name is
-taken) or renamed (`put`). Names themselves survive a power cut after `sync`, which flushes
-the folders; the commit protocol calls it before and after the commit is linked.
+A file appears under its name only when its bytes are on the disk: it is written into the
+hidden folder `.tmp` of the root, flushed with fsync, and then linked (`create`, fails if the
+name is taken) or renamed (`put`). Names themselves survive a power cut after `sync`, which
+flushes the folders; the commit protocol calls it before and after the commit is linked.
 """
 
 from __future__ import annotations
@@ -31,7 +31,8 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 _PAGE = 1000
-_STALE_S = 3600.0
+_TEMPORARY = ".tmp"
+_ABANDONED_S = 24 * 3600.0
 _WRONG_SETUP = (
     errno.EPERM,
     errno.EACCES,
@@ -54,6 +55,7 @@ class LocalObjects:
         # Symbolic links in the root itself are the user's choice; below it none leads out.
         self._root = Path(os.path.realpath(root.expanduser()))
         self.uri = str(self._root)
+        self._ready = False
 
     def __repr__(self) -> str:
         return f"LocalObjects({self.uri!r})"
@@ -95,8 +97,7 @@ class LocalObjects:
         return await self._run(link, path)
 
     async def list(self, prefix: str, *, after: str | None = None) -> AsyncIterator[ObjectMeta]:
-        folder = self._root / checked_path(prefix, self.uri) if prefix else self._root
-        entries = (meta for meta in self._walk(folder) if after is None or meta.path > after)
+        entries = (meta for meta in self._below(prefix) if after is None or meta.path > after)
         while page := await self._run(lambda: list(islice(entries, _PAGE)), prefix):
             for meta in page:
                 yield meta
@@ -121,14 +122,20 @@ class LocalObjects:
 
     async def delete(self, paths: Sequence[str]) -> None:
         def unlink() -> None:
-            files = [self._inside(path, follow=False) for path in paths]
-            for file in files:
+            for path in paths:
                 with contextlib.suppress(FileNotFoundError, NotADirectoryError):
-                    file.unlink()
-            for folder in {file.parent for file in files}:
-                self._prune(folder)
+                    self._inside(path, follow=False).unlink()
 
         await self._run(unlink, "")
+
+    async def delete_folder(self, prefix: str) -> tuple[int, int]:
+        def remove() -> tuple[int, int]:
+            folder = self._inside(prefix, follow=False)
+            sizes = [meta.size for meta in self._walk(folder)]
+            shutil.rmtree(folder, ignore_errors=True)
+            return len(sizes), sum(sizes)
+
+        return await self._run(remove, prefix)
 
     async def sync(self, prefix: str) -> None:
         def flush() -> None:
@@ -164,24 +171,25 @@ class LocalObjects:
     def _write(self, path: str, body: bytes | Path, publish: Callable[[Path, Path], None]) -> bool:
         """Make a whole, flushed file appear under its name; False if the name is taken."""
         file = self._inside(path, follow=False)
-        if not self._root.is_dir():
-            self._make_root()
-        # A folder that another process is just removing because it is empty is made again.
-        for last in (False, False, True):
-            self._make_folder(file.parent)
-            temporary = file.with_name(f".{uuid.uuid4().hex}.tmp")
-            try:
-                _fill(temporary, body)
-                publish(temporary, file)
-            except FileExistsError:
-                return False
-            except FileNotFoundError:
-                if last or file.parent.is_dir():
-                    raise
-            else:
-                return True
-            finally:
-                temporary.unlink(missing_ok=True)
+        if not self._ready or not (self._root / _TEMPORARY).is_dir():
+            self._prepare()
+        temporary = self._root / _TEMPORARY / uuid.uuid4().hex
+        try:
+            _fill(temporary, body)
+            # A garbage collection may just be removing the folder: then it is made again.
+            for last in (False, True):
+                self._make_folder(file.parent)
+                try:
+                    publish(temporary, file)
+                except FileExistsError:
+                    return False
+                except FileNotFoundError:
+                    if last:
+                        raise
+                else:
+                    return True
+        finally:
+            temporary.unlink(missing_ok=True)
         return False
 
     def _make_folder(self, folder: Path) -> None:
@@ -190,11 +198,20 @@ class LocalObjects:
         except (FileExistsError, NotADirectoryError) as error:
             raise _translated(error, str(folder)) from error
 
-    def _make_root(self) -> None:
+    def _prepare(self) -> None:
+        """Make the root, and remove what crashed writers left behind."""
         missing = [folder for folder in (self._root, *self._root.parents) if not folder.exists()]
-        self._root.mkdir(parents=True, exist_ok=True)
+        self._make_folder(self._root / _TEMPORARY)
         for folder in missing:
             _fsync_folder(folder.parent)
+        for file in (self._root / _TEMPORARY).iterdir():
+            with contextlib.suppress(FileNotFoundError):
+                if time.time() - file.stat().st_mtime > _ABANDONED_S:
+                    file.unlink()
+        self._ready = True
+
+    def _below(self, prefix: str) -> Iterator[ObjectMeta]:
+        yield from self._walk(self._inside(prefix) if prefix else self._root)
 
     def _walk(self, folder: Path) -> Iterator[ObjectMeta]:
         try:
@@ -211,19 +228,6 @@ class LocalObjects:
                 with contextlib.suppress(FileNotFoundError):
                     path = Path(entry.path).relative_to(self._root).as_posix()
                     yield _meta(path, entry.stat())
-
-    def _prune(self, folder: Path) -> None:
-        """Remove folders that have become empty, and what crashed writers left in them."""
-        while folder != self._root:
-            try:
-                for entry in list(os.scandir(folder)):
-                    stale = time.time() - entry.stat(follow_symlinks=False).st_mtime > _STALE_S
-                    if stale and entry.name.startswith(".") and entry.name.endswith(".tmp"):
-                        os.unlink(entry.path)  # noqa: PTH108 - a DirEntry has a path, not a Path
-                folder.rmdir()
-            except OSError:  # not empty, or gone already
-                return
-            folder = folder.parent
 
     async def _run(self, work: Callable[[], T], path: str) -> T:
         try:
@@ -266,6 +270,6 @@ def _translated(error: OSError, where: str) -> GeoAssetsError:
             "The folder can be written and has room",
             text,
             where,
-            "Look at its permissions, its free space and its file system.",
+            "Look at its permissions, its free space, and whether its file system has hard links.",
         )
     return TransientError("The file system answers", text, where)

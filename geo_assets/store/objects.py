@@ -120,6 +120,10 @@ class ObjectStore(Protocol):
         """Delete objects; those that do not exist count as deleted."""
         ...
 
+    async def delete_folder(self, prefix: str) -> tuple[int, int]:
+        """Delete everything below a folder; how many objects that were, and their bytes."""
+        ...
+
     async def sync(self, prefix: str) -> None:
         """Return when what was written below `prefix` survives a power cut."""
         ...

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 
-from geo_assets.errors import ConfigError
+from geo_assets.errors import ConfigError, TransientError
 from geo_assets.store.objects import ObjectStore
 from geo_assets.store.paths import PROBE
 
@@ -27,8 +27,14 @@ async def probe(objects: ObjectStore) -> None:
     first, second = (uuid.uuid4().hex.encode() for _ in range(2))
     await objects.create(PATH, first)
     created = await objects.create(PATH, second)
-    # The reply of an overwriting server may have been lost: what is stored counts.
-    if created or await objects.get(PATH) == second:
+    try:
+        # The reply of an overwriting server may have been lost: what is stored counts.
+        overwritten = created or await objects.get(PATH) == second
+    except FileNotFoundError:
+        raise TransientError(
+            "An object can be read after it was created", "no such object", objects.address(PATH)
+        ) from None
+    if overwritten:
         raise ConfigError(
             "A store refuses to create an object that exists",
             "it overwrote one",

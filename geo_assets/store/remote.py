@@ -14,10 +14,9 @@ import mmap
 import time
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from datetime import timedelta
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn, TypeAlias, TypeVar
 
 import obstore
 from obstore import exceptions as obx
@@ -33,9 +32,9 @@ from geo_assets.store.retrying import Backoff
 from geo_assets.store.verify import check, land
 
 if TYPE_CHECKING:
-    from obstore.store import ClientConfig
     from obstore.store import ObjectStore as Client
 
+Connect: TypeAlias = "Callable[[int, int | None], Client]"
 T = TypeVar("T")
 
 MAX_PUT = 5 << 30
@@ -46,6 +45,7 @@ _RANGE = 8 << 20
 _RANGES_AT_ONCE = 4
 _PAGE = 1000
 _TIMEOUT_S = 300
+_IDLE_S = 60
 _BYTES_PER_TIMEOUT = 256 << 20
 
 # A thread of the client that is still letting go of a Python object when the interpreter
@@ -57,7 +57,7 @@ class RemoteObjects:
     """An `ObjectStore` behind a network.
 
     Args:
-        connect: Makes a client with the given options; called for each kind of timeout.
+        connect: Makes a client with a limit for whole requests and one for silence, in seconds.
         uri: The address of the root, without secrets.
         secrets: Texts that no error may show.
         read_only: Refuse to write; also means that nothing can be listed (HTTP).
@@ -65,7 +65,7 @@ class RemoteObjects:
 
     def __init__(
         self,
-        connect: Callable[[ClientConfig], Client],
+        connect: Connect,
         uri: str,
         *,
         secrets: Sequence[str | None] = (),
@@ -77,8 +77,7 @@ class RemoteObjects:
         self._secrets = tuple(secrets)
         self._read_only = read_only
         self._backoff = backoff or Backoff()
-        options: ClientConfig = {"read_timeout": timedelta(seconds=60)}
-        self._reader = connect({**client_options(_TIMEOUT_S), **options})
+        self._reader = connect(_TIMEOUT_S, _IDLE_S)
         self._writers: dict[int, Client] = {}
 
     def __repr__(self) -> str:
@@ -184,6 +183,11 @@ class RemoteObjects:
             except FileNotFoundError:  # GCS and Azure stop at an object that is gone
                 await each(self._delete_one, page, limit=_RANGES_AT_ONCE)
 
+    async def delete_folder(self, prefix: str) -> tuple[int, int]:
+        found = [meta async for meta in self.list(prefix)]
+        await self.delete([meta.path for meta in found])
+        return len(found), sum(meta.size for meta in found)
+
     async def sync(self, prefix: str) -> None:
         """Nothing to do: what a bucket has acknowledged is durable."""
 
@@ -200,7 +204,7 @@ class RemoteObjects:
         """
         units = max(1, -(-size // _BYTES_PER_TIMEOUT))
         if units not in self._writers:
-            self._writers[units] = self._connect(client_options(units * _TIMEOUT_S))
+            self._writers[units] = self._connect(units * _TIMEOUT_S, None)
         return self._writers[units]
 
     async def _body(self, body: bytes | Path, path: str) -> tuple[bytes | mmap.mmap, int]:
@@ -266,7 +270,8 @@ class RemoteObjects:
         try:
             return await work()
         except (obx.BaseError, OSError, ValueError) as error:
-            raise translated(error, self.address(path), self._secrets) from None
+            failure = translated(error, self.address(path), self._secrets)
+        raise failure  # out here it carries no context, which could show a secret
 
     def _refuse_writing(self) -> None:
         if self._read_only:
@@ -285,11 +290,6 @@ class RemoteObjects:
                 "",
                 "Name the objects, or use a folder or bucket.",
             )
-
-
-def client_options(timeout_s: int) -> ClientConfig:
-    """Explicit limits: the defaults of the client end a large upload after 30 s."""
-    return {"timeout": timedelta(seconds=timeout_s), "connect_timeout": timedelta(seconds=10)}
 
 
 async def _next(pages: Any) -> Any:

@@ -68,11 +68,31 @@ class Commit:
         ]
         if taken:
             raise ContractError("A property does not use a name of the commit", taken[0], label)
+        times = (self.datetime, properties.get("start_datetime"), properties.get("end_datetime"))
+        for text in times:
+            if text is not None:
+                _check_time(text, label)
         if self.datetime is None and not {"start_datetime", "end_datetime"} <= set(properties):
             return replace(self, datetime=self.created)
-        if self.datetime is not None:
-            _check_time(self.datetime, label)
         return self
+
+
+def plain(value: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """Properties or facts as every reader will see them: what JSON makes of them.
+
+    Raises:
+        ContractError: A value is no JSON, or NaN.
+    """
+    try:
+        result: dict[str, Any] = json.loads(json.dumps(dict(value), allow_nan=False))
+    except (TypeError, ValueError) as error:
+        raise ContractError(
+            "Properties and facts are JSON, without NaN",
+            str(error),
+            where,
+            "Convert numpy values, and write NaN as None.",
+        ) from None
+    return result
 
 
 def now() -> str:
@@ -193,13 +213,8 @@ def _encode(commit: Commit, *, up: str, links: list[dict[str, Json]]) -> bytes:
         f"{json.dumps(stored.name)}: {_dumps(_asset(stored, f'{up}{data}/{stored.name}'))}"
         for stored in artifact.objects
     )
-    try:
-        head = _dumps(item).removesuffix("{}}")
-        return f"{head}{{{', '.join(assets)}}}}}".encode()
-    except (TypeError, ValueError) as error:
-        raise ContractError(
-            "Properties and facts are JSON, without NaN", str(error), artifact.label
-        ) from None
+    head = _dumps(item).removesuffix("{}}")
+    return f"{head}{{{', '.join(assets)}}}}}".encode()
 
 
 def _asset(stored: StoredObject, path: str) -> dict[str, Json]:
