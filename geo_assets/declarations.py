@@ -12,6 +12,7 @@ from pyproj.exceptions import CRSError
 
 from geo_assets.errors import ConfigError
 from geo_assets.grids import Grid
+from geo_assets.policies import Repair
 
 RESAMPLINGS = (
     "nearest", "bilinear", "cubic", "cubic_spline", "lanczos", "average", "mode",
@@ -108,14 +109,24 @@ class Layer:
     """The CRS it must be delivered in; needed where the file does not say. None trusts the file."""
     layer: str | None = None
     """Layer inside a container with several, such as a GeoPackage."""
+    encoding: str | None = None
+    """Encoding of text, where the file states none or a wrong one."""
+    xy_columns: tuple[str, str] | None = None
+    """For CSV and plain Parquet: the x (longitude) and the y (latitude) column."""
     key: str | None = None
     """Column that identifies a feature; None adds a row number called `fid`."""
     columns: Mapping[str, str] = field(default_factory=dict)
     """Schema of `core/<name>`: column -> Arrow type name; empty keeps what is delivered."""
+    extra_columns: bool = False
+    """Keep undeclared columns too, behind the declared ones."""
     geometry_types: tuple[str, ...] = ()
     """Geometry types allowed; empty allows all."""
+    null_geometry: bool = False
+    """Keep features without geometry instead of quarantining them."""
     invalid: str = "keep"
     """What happens to invalid geometry: keep (the check reports it), quarantine or repair."""
+    repair: Repair = field(default_factory=Repair)
+    """How to repair, where `invalid` is `repair`."""
     required_accuracy_m: float | None = None
     """Accuracy in metres that the datum operation must reach."""
     coverage_gap_m: float | None = None
@@ -138,10 +149,16 @@ class Layer:
             if value is not None and not value > 0:
                 raise ConfigError(f"{name} is a positive number of metres", repr(value), where)
 
-    @property
-    def partitioned(self) -> bool:
-        """Whether the source has one file per partition."""
-        return "{partition}" in self.source
+    def check_partitions(self, given: bool) -> None:
+        """Refuse a source that does not go with its partitions.
+
+        Raises:
+            ConfigError: The source has `{partition}` and there are none, or the reverse.
+        """
+        if ("{partition}" in self.source) != given:
+            raise ConfigError("{partition} in the source and partitions=... go together",
+                              repr(self.source), f"vector_layer_asset(name={self.name!r})",
+                              "Give both for one file per partition, or none.")  # fmt: skip
 
     def config(self) -> dict[str, Any]:
         """What changes the layer, as JSON: part of the fingerprint."""

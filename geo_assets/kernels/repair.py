@@ -4,34 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import shapely
 from numpy.typing import NDArray
 from pyproj import CRS
 
-from geo_assets.errors import ConfigError
+from geo_assets.policies import Repair
 
 Geometries = NDArray[np.object_]
 _M_PER_DEGREE = 111_319.490793
 """Length of a degree of longitude on the equator of WGS 84, metres."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Repair:
-    """How geometry may be repaired."""
-
-    method: Literal["structure", "linework"] = "structure"
-    """GEOS make_valid: `structure` keeps the rings' meaning, `linework` every crossing line."""
-    precision: float | None = None
-    """Size of a grid that coordinates are snapped to, in units of the target CRS."""
-
-    def __post_init__(self) -> None:
-        if self.method not in ("structure", "linework"):
-            raise ConfigError("Repair is by structure or linework", repr(self.method))
-        if self.precision is not None and not self.precision > 0:
-            raise ConfigError("A precision grid has a positive size", repr(self.precision))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
