@@ -7,7 +7,9 @@ Dagster changes it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import dagster as dg
@@ -81,3 +83,15 @@ def log_partition_check(
             target_materialization_data=target,
         )
     )
+
+
+@contextmanager
+def preview_features() -> Iterator[None]:
+    """Declare things that Dagster still marks as preview or beta, without a warning to users.
+
+    Checks with partitions and backfill policies are; the versions that work are pinned.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", dg.PreviewWarning)
+        warnings.simplefilter("ignore", dg.BetaWarning)
+        yield

@@ -17,7 +17,8 @@ INLINE_LIMIT = 999
 PREVIEW_LIMIT = 32 << 10
 """Bytes of base64 that one picture may add to an event."""
 
-NAMES_SHOWN = 20
+ALT_SHOWN = 60
+"""Characters of alternative text beside an inline picture."""
 
 
 async def artifact_metadata(
@@ -86,3 +87,10 @@ def picture(body: bytes, media_type: str, alt: str) -> str:
     """A picture as Markdown with a data URI, which Dagster's UI renders."""
     data = base64.b64encode(body).decode()
     return f"![{alt.replace('[', '(').replace(']', ')')}](data:{media_type};base64,{data})"
+
+
+def svg_markdown(svg: str, alt: str) -> str:
+    """A tiny SVG as Markdown that Dagster shows inline, or nothing if it is too long for that."""
+    short = alt if len(alt) <= ALT_SHOWN else alt[: ALT_SHOWN - 1] + "…"
+    markdown = picture(svg.encode(), "image/svg+xml", short)
+    return markdown if len(markdown) <= INLINE_LIMIT else ""

@@ -67,7 +67,7 @@ class Recipe(Protocol):
     inputs: Mapping[str, str]
     """Version of each input by its label."""
 
-    def chunks(self) -> Sequence[Chunk]:
+    async def chunks(self, bench: Bench) -> Sequence[Chunk]:
         """The CPU work, split the same way on every machine."""
         ...
 
@@ -139,13 +139,13 @@ async def produce(
     if newest is not None and newest.version == recipe.version:
         return Current(artifact=newest)
     draft = await store.begin(recipe.asset, recipe.partition, recipe.version)
-    chunks = recipe.chunks()
+    bench = Bench(engine=engine, folder=folder)
+    chunks = await recipe.chunks(bench)
     finished = await draft.finished()
     resumed = {chunk.id: finished[chunk.id] for chunk in chunks if chunk.id in finished}
     todo = [chunk for chunk in chunks if chunk.id not in resumed]
     fresh = await _run_chunks(recipe, draft, engine, todo, folder, progress, len(chunks))
     receipts = resumed | fresh
-    bench = Bench(engine=engine, folder=folder)
     publication = await recipe.finish(draft, [receipts[chunk.id] for chunk in chunks], bench)
     return Staged(
         draft=draft,

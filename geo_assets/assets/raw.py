@@ -48,8 +48,9 @@ class RawRecipe:
     inspection: Inspection
     inputs: Mapping[str, str]
 
-    def chunks(self) -> Sequence[Chunk]:
+    async def chunks(self, bench: Bench) -> Sequence[Chunk]:
         """One: the inspection."""
+        del bench
         return [self.inspection.chunk(self.files)]
 
     async def fetch(self, chunk: Chunk, folder: Path) -> Chunk:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 
 import dagster as dg
 
-from geo_assets.dagster_internals import log_partition_check
+from geo_assets.dagster_internals import log_partition_check, preview_features
 from geo_assets.engine.engine import Engine, Lost
 from geo_assets.errors import GeoAssetsError
 from geo_assets.model import Artifact, Chunk, Defect, Findings, KernelResult
@@ -19,10 +19,23 @@ from geo_assets.production import work_folder
 from geo_assets.resources import GeoEngine, GeoStore
 from geo_assets.store.artifact import ArtifactStore
 
-Rules: TypeAlias = Callable[[Artifact, ArtifactStore, Path], Awaitable[Sequence[Chunk]]]
-"""The chunks that look at one artifact; each returns its findings under the fact `findings`."""
+Look: TypeAlias = Callable[[Artifact, ArtifactStore, Path], Awaitable[Sequence[Chunk]]]
+"""The chunks that look at one artifact; their facts hold findings by the name of a rule."""
 
 TABLE_ROWS = 10
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckRule:
+    """One check: what it is called, where its findings are, and what a defect means."""
+
+    name: str
+    fact: str
+    """The fact of each chunk that holds its findings."""
+    description: str
+    severity: dg.AssetCheckSeverity = dg.AssetCheckSeverity.ERROR
+    blocking: bool = False
+    """Downstream steps of the same run do not start if it fails."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,73 +48,118 @@ class Verdict:
     metadata: dict[str, Any]
 
 
-async def check(
-    context: dg.AssetCheckExecutionContext,
-    *,
+def make_checks(
     asset: dg.AssetKey,
-    name: str,
-    rules: Rules,
-    severity: dg.AssetCheckSeverity,
-    store: GeoStore,
-    engine: GeoEngine,
-    partitioned: bool,
-) -> AsyncIterator[Any]:
-    """Evaluate one check for the partitions of the run and yield its result.
+    rules: Sequence[CheckRule],
+    look: Look,
+    partitions: dg.PartitionsDefinition[Any] | None,
+) -> dg.AssetChecksDefinition:
+    """Asset checks that look at an artifact together, once.
 
-    In a run of several partitions each verdict is recorded for its own partition; the result
-    that is yielded sums them up and is what blocks downstream steps.
+    In a run of several partitions each verdict is recorded for its own partition; the results
+    that are yielded sum them up and are what blocks downstream steps.
     """
-    artifacts = store.artifacts()
-    keys: list[str | None] = list(context.partition_keys) if partitioned else [None]
-    verdicts = [await _verdict(artifacts, engine.engine, asset, key, rules) for key in keys]
+    with preview_features():
+        specs = [
+            dg.AssetCheckSpec(
+                name=rule.name,
+                asset=asset,
+                description=rule.description,
+                blocking=rule.blocking,
+                partitions_def=partitions,
+            )
+            for rule in rules
+        ]
+
+        @dg.multi_asset_check(
+            specs=specs, name=f"check_{'__'.join(asset.path)}", can_subset=True
+        )
+        async def checks(
+            context: dg.AssetCheckExecutionContext, geo_store: GeoStore, geo_engine: GeoEngine
+        ) -> AsyncIterator[dg.AssetCheckResult]:
+            wanted = {key.name for key in context.selected_asset_check_keys}
+            chosen = [rule for rule in rules if rule.name in wanted]
+            keys = list(context.partition_keys) if partitions is not None else [None]
+            store = geo_store.artifacts()
+            verdicts = [
+                await _verdicts(store, geo_engine.engine, asset, key, look, chosen) for key in keys
+            ]
+            for place, rule in enumerate(chosen):
+                yield _result(context, asset, rule, [of_rule[place] for of_rule in verdicts])
+
+    return checks
+
+
+async def _verdicts(
+    store: ArtifactStore,
+    engine: Engine,
+    asset: dg.AssetKey,
+    partition: str | None,
+    look: Look,
+    rules: Sequence[CheckRule],
+) -> list[Verdict]:
+    """The verdicts of several rules on one partition."""
+    started = time.monotonic()
+    try:
+        artifact = await store.newest(tuple(asset.path), partition)
+        if artifact is None:
+            return [_unable(partition, "nothing is materialized yet")] * len(rules)
+        async with work_folder(engine.scratch) as folder:
+            chunks = await look(artifact, store, folder)
+            facts = await _facts(engine, chunks)
+    except GeoAssetsError as error:
+        return [_unable(partition, str(error))] * len(rules)
+    seconds = round(time.monotonic() - started, 3)
+    verdicts = []
+    for rule in rules:
+        parts = [Findings.from_dict(each[rule.fact]) for each in facts]
+        findings = sum(parts, Findings(checked=0))
+        extra = {"geo_assets/version": artifact.version, "geo_assets/seconds": seconds}
+        verdicts.append(
+            Verdict(
+                partition=partition,
+                passed=findings.total == 0,
+                description=summary(findings),
+                metadata=findings_metadata(findings) | extra,
+            )
+        )
+    return verdicts
+
+
+async def _facts(engine: Engine, chunks: Sequence[Chunk]) -> list[Mapping[str, Any]]:
+    """The facts of every chunk, in the chunks' order."""
+
+    async def stage(_chunk: Chunk, result: KernelResult) -> Mapping[str, Any]:
+        return result.facts
+
+    facts: dict[str, Mapping[str, Any]] = {}
+    async with aclosing(engine.stream(chunks, stage=stage)) as outcomes:
+        async for outcome in outcomes:
+            if isinstance(outcome, Lost):
+                raise outcome.error
+            facts[outcome.chunk.id] = outcome.value
+    return [facts[chunk.id] for chunk in chunks]
+
+
+def _result(
+    context: dg.AssetCheckExecutionContext,
+    asset: dg.AssetKey,
+    rule: CheckRule,
+    verdicts: Sequence[Verdict],
+) -> dg.AssetCheckResult:
     if len(verdicts) > 1:
         for verdict in verdicts:
             log_partition_check(
                 context,
                 asset=asset,
-                name=name,
+                name=rule.name,
                 partition=str(verdict.partition),
                 passed=verdict.passed,
-                severity=severity,
+                severity=rule.severity,
                 description=verdict.description,
                 metadata=verdict.metadata,
             )
-    yield _sum_up(verdicts, severity)
-
-
-async def _verdict(
-    store: ArtifactStore, engine: Engine, asset: dg.AssetKey, partition: str | None, rules: Rules
-) -> Verdict:
-    started = time.monotonic()
-    artifact = await store.newest(tuple(asset.path), partition)
-    if artifact is None:
-        return _unable(partition, "nothing is materialized yet")
-    try:
-        async with work_folder(engine.scratch) as folder:
-            findings = await _findings(engine, await rules(artifact, store, folder))
-    except GeoAssetsError as error:
-        return _unable(partition, str(error))
-    return Verdict(
-        partition=partition,
-        passed=findings.total == 0,
-        description=summary(findings),
-        metadata=findings_metadata(findings)
-        | {"geo_assets/version": artifact.version}
-        | {"geo_assets/seconds": round(time.monotonic() - started, 3)},
-    )
-
-
-async def _findings(engine: Engine, chunks: Sequence[Chunk]) -> Findings:
-    async def stage(_chunk: Chunk, result: KernelResult) -> Findings:
-        return Findings.from_dict(result.facts["findings"])
-
-    found: dict[str, Findings] = {}
-    async with aclosing(engine.stream(chunks, stage=stage)) as outcomes:
-        async for outcome in outcomes:
-            if isinstance(outcome, Lost):
-                raise outcome.error
-            found[outcome.chunk.id] = outcome.value
-    return sum((found[chunk.id] for chunk in chunks), Findings(checked=0))
+    return _sum_up(verdicts, rule, asset)
 
 
 def _unable(partition: str | None, reason: str) -> Verdict:
@@ -152,20 +210,21 @@ def _table(samples: Sequence[Defect]) -> dg.MetadataValue:
     return dg.MetadataValue.table(records)
 
 
-def _sum_up(verdicts: Sequence[Verdict], severity: dg.AssetCheckSeverity) -> dg.AssetCheckResult:
+def _sum_up(
+    verdicts: Sequence[Verdict], rule: CheckRule, asset: dg.AssetKey
+) -> dg.AssetCheckResult:
     if len(verdicts) == 1:
-        only = verdicts[0]
-        return dg.AssetCheckResult(
-            passed=only.passed,
-            severity=severity,
-            description=only.description,
-            metadata=only.metadata,
-        )
-    failed = [verdict for verdict in verdicts if not verdict.passed]
-    lines = [f"{verdict.partition}: {verdict.description}" for verdict in failed[:TABLE_ROWS]]
+        description, metadata = verdicts[0].description, verdicts[0].metadata
+    else:
+        failed = [verdict for verdict in verdicts if not verdict.passed]
+        lines = [f"{verdict.partition}: {verdict.description}" for verdict in failed[:TABLE_ROWS]]
+        description = "; ".join(lines) or f"No defects in {len(verdicts)} partitions"
+        metadata = {"geo_assets/partitions": len(verdicts), "geo_assets/failed": len(failed)}
     return dg.AssetCheckResult(
-        passed=not failed,
-        severity=severity,
-        description="; ".join(lines) or f"No defects in {len(verdicts)} partitions",
-        metadata={"geo_assets/partitions": len(verdicts), "geo_assets/failed": len(failed)},
+        asset_key=asset,
+        check_name=rule.name,
+        passed=all(verdict.passed for verdict in verdicts),
+        severity=rule.severity,
+        description=description,
+        metadata=metadata,
     )

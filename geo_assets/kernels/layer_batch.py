@@ -14,7 +14,8 @@ from pyproj import CRS
 
 from geo_assets.kernels.geoparquet import GEOMETRY, bbox_array, type_codes
 from geo_assets.kernels.layer_columns import ColumnPlan, cast_lossless
-from geo_assets.kernels.repair import Repair, Repaired, repair
+from geo_assets.kernels.repair import Repaired, repair
+from geo_assets.policies import Repair
 from geo_assets.kernels.reproject import Reprojection, crosses_antimeridian
 from geo_assets.kernels.vector_model import SourceBatch
 from geo_assets.rules.crs import misplaced

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from geo_assets.errors import ConfigError
-from geo_assets.kernels.repair import Repair
+from geo_assets.policies import Repair
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,0 +1,51 @@
+"""A layer made, held against its declaration and drawn, by one worker."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from geo_assets.errors import ContractError
+from geo_assets.kernels.layer import LayerSpec, build_layer
+from geo_assets.kernels.layer_checks import LayerCheckSpec, check_layer
+from geo_assets.model import Findings, KernelResult
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LayerProductSpec:
+    """How a layer is made and what must hold of it."""
+
+    layer: LayerSpec
+    check: LayerCheckSpec
+    """Its `paths` are filled in with what was made."""
+
+
+def make_layer(spec: LayerProductSpec, workdir: Path) -> KernelResult:
+    """Build a layer and check what was written, so that nothing wrong is ever published.
+
+    Returns:
+        The files of `build_layer` and the picture of `check_layer`. Facts: those of
+        `build_layer`, and under `checked` those of `check_layer`.
+
+    Raises:
+        ContractError: The file written has another CRS or schema than declared.
+    """
+    build, look = workdir / "build", workdir / "look"
+    build.mkdir()
+    look.mkdir()
+    made = build_layer(spec.layer, build)
+    paths = tuple(file.path for file in made.files if "data" in file.roles)
+    checked = check_layer(replace(spec.check, paths=paths), look)
+    for rule in ("crs", "schema"):
+        findings = Findings.from_dict(checked.facts[rule])
+        if findings.total:
+            raise ContractError(f"A layer holds its declared {rule}",
+                                "; ".join(sample.detail for sample in findings.samples[:5]),
+                                spec.layer.name, "Nothing was published.")  # fmt: skip
+    pictures = tuple(
+        replace(file, facts={"alt": checked.facts["alt"], "title": "preview"})
+        for file in checked.files
+    )
+    return KernelResult(
+        files=(*made.files, *pictures), facts=dict(made.facts) | {"checked": dict(checked.facts)}
+    )
