@@ -20,7 +20,9 @@ MAX_SVG_BYTES = 16 << 10
 MAX_THUMBNAIL_BYTES = 700
 _OUTLINE_ROWS = 50_000
 """Layers with more features are drawn by density, which reads only bounding boxes."""
-_OUTLINES = 400
+_OUTLINES = 600
+_LOOK_BYTES = 150
+"""Bytes of an outline element around its path data."""
 _SPECK = 2.0
 """Pixels below which a feature has no outline worth drawing."""
 _WIDTH = 480
@@ -68,14 +70,6 @@ class _Frame:
         return np.asarray(centre + (xy - middle) * [self.scale, -self.scale])
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Drawing:
-    """Path data: outlines, largest first, or squares in four classes of density."""
-
-    paths: list[str]
-    filled: bool
-
-
 def layer_preview(paths: Sequence[Path], findings: Findings | None = None) -> LayerPreview:
     """Draw the parts of a layer.
 
@@ -93,10 +87,8 @@ def layer_preview(paths: Sequence[Path], findings: Findings | None = None) -> La
     height = float(np.clip(_WIDTH * ratio, 60, _MAX_HEIGHT))
     frame = _Frame(bounds=bounds, width=_WIDTH, height=height)
     dots = _dots(frame.pixels(places), 3.5)
-    outlines = _outlines(paths, boxes, frame) if len(boxes) <= _OUTLINE_ROWS else []
-    drawing = _Drawing(paths=outlines or _density(boxes, frame, 8.0), filled=not outlines)
     room = MAX_SVG_BYTES - len(_svg(_WIDTH, height, alt, dots).encode())
-    svg = _svg(_WIDTH, height, alt, _fitting(drawing, room) + dots)
+    svg = _svg(_WIDTH, height, alt, _drawing(paths, boxes, frame, room) + dots)
     small = _Frame(bounds=bounds, width=72, height=max(16.0, 72 * height / _WIDTH))
     return LayerPreview(svg=svg, thumbnail=_thumbnail(boxes, places, small), alt=alt)
 
@@ -142,20 +134,45 @@ def _defect_places(paths: Sequence[Path], findings: Findings | None) -> NDArray[
     return np.asarray(xy[np.isfinite(xy).all(axis=1)])
 
 
+def _drawing(paths: Sequence[Path], boxes: NDArray[np.float64], frame: _Frame, room: int) -> str:
+    """Outlines of the largest features, over the density of all where not all have one."""
+    outlines = _outlines(paths, boxes, frame) if len(boxes) <= _OUTLINE_ROWS else []
+    if len(outlines) == len(boxes) and sum(map(len, outlines)) < room - _LOOK_BYTES:
+        return _stroked(outlines, room)
+    squares = "".join(
+        f'<path d="{data}" fill="{_INK}" fill-opacity="{0.2 * (level + 1):g}"/>'
+        for level, data in enumerate(_density(boxes, frame, 6.0))
+    )
+    return squares + _stroked(outlines, room - len(squares))
+
+
+def _stroked(outlines: list[str], room: int) -> str:
+    """As many outlines as `room` bytes hold, in their order."""
+    left = room - _LOOK_BYTES
+    kept = []
+    for data in outlines:
+        left -= len(data)
+        if left < 0:
+            break
+        kept.append(data)
+    look = f'fill="{_INK}" fill-opacity=".1" fill-rule="evenodd" stroke="{_INK}" stroke-width=".8"'
+    return f'<path d="{"".join(kept)}" {look}/>' if kept else ""
+
+
 def _outlines(paths: Sequence[Path], boxes: NDArray[np.float64], frame: _Frame) -> list[str]:
     """Path data of the largest features, largest first; nothing where most are specks."""
-    extent = (boxes[:, 2:] - boxes[:, :2]).max(axis=1) * frame.scale
-    extent = np.nan_to_num(extent)
-    large = np.argsort(-extent, kind="stable")[:_OUTLINES]
-    large = large[extent[large] >= _SPECK]
-    if len(large) < min(len(boxes), _OUTLINES) / 4:
+    extent = np.nan_to_num((boxes[:, 2:] - boxes[:, :2]).max(axis=1) * frame.scale)
+    large = np.flatnonzero(extent >= _SPECK)
+    if len(large) < len(boxes) / 2:
         return []
+    large = large[np.argsort(-extent[large], kind="stable")][:_OUTLINES]
     wanted = set(large.tolist())
     shapes: dict[int, shapely.Geometry] = {}
     for first, geoms in _geometries(paths):
         rows = [row for row in range(first, first + len(geoms)) if row in wanted]
-        slim = shapely.simplify(geoms[[row - first for row in rows]], 0.8 / frame.scale,
-                                preserve_topology=False)  # fmt: skip
+        slim = shapely.simplify(
+            geoms[[row - first for row in rows]], 0.8 / frame.scale, preserve_topology=False
+        )
         shapes |= dict(zip(rows, slim, strict=True))
     return [text for row in large if (text := _path(shapes[int(row)], frame))]
 
@@ -181,36 +198,33 @@ def _path(geom: shapely.Geometry, frame: _Frame) -> str:
         keep = np.r_[True, (np.diff(pixels, axis=0) != 0).any(axis=1)] if len(pixels) else []
         pixels = pixels[keep]
         if len(pixels) > 1:
-            data.append("M" + "L".join(f"{x} {y}" for x, y in pixels))
+            steps = " ".join(f"{x} {y}" for x, y in np.diff(pixels, axis=0))
+            data.append(f"M{pixels[0, 0]} {pixels[0, 1]}l{steps}".replace(" -", "-"))
     return "".join(data)
 
 
-def _density(boxes: NDArray[np.float64], frame: _Frame, cell: float) -> list[str]:
-    """Path data of squares, one string for each of four classes of features in a cell."""
+def _density(boxes: NDArray[np.float64], frame: _Frame, cell: float, classes: int = 4) -> list[str]:
+    """Path data of square cells, one string for each class of features in a cell."""
     known = boxes[np.isfinite(boxes).all(axis=1)]
-    cells = np.floor(frame.pixels((known[:, :2] + known[:, 2:]) / 2) / cell).astype(int)
+    pixels = frame.pixels((known[:, :2] + known[:, 2:]) / 2)
+    cells = np.floor(pixels / cell).astype(int)[:, ::-1]
     places, counts = np.unique(cells, axis=0, return_counts=True)
-    rank = np.minimum(3, np.log2(counts) / max(np.log2(counts.max()), 1e-9) * 4).astype(int)
-    return ["".join(f"M{x * cell:g} {y * cell:g}h{cell:g}v{cell:g}h-{cell:g}z"
-                    for x, y in places[rank == level]) for level in range(4)]  # fmt: skip
+    share = np.log2(counts) / max(float(np.log2(counts.max())), 1e-9)
+    rank = np.minimum(classes - 1, share * classes).astype(int)
+    return [_runs(places[rank == level], cell) for level in range(classes)]
 
 
-def _fitting(drawing: _Drawing, room: int) -> str:
-    """As much of a drawing as `room` bytes hold, in its order."""
-    left = room - 200  # the attributes of its elements
-    kept = []
-    for data in drawing.paths:
-        left -= len(data)
-        if left < 0:
-            break
-        kept.append(data)
-    if drawing.filled:
-        return "".join(
-            f'<path d="{data}" fill="{_INK}" fill-opacity="{(level + 1) / 4:g}"/>'
-            for level, data in enumerate(kept)
-        )
-    look = f'fill="{_INK}" fill-opacity=".1" fill-rule="evenodd" stroke="{_INK}" stroke-width=".8"'
-    return f'<path d="{"".join(kept)}" {look}/>'
+def _runs(places: NDArray[np.int64], cell: float) -> str:
+    """Cells (row, column), sorted, as rectangles: neighbours in a row share one."""
+    if not len(places):
+        return ""
+    step = np.diff(places, axis=0)
+    starts = np.flatnonzero(np.r_[True, (step[:, 0] != 0) | (step[:, 1] != 1)])
+    lengths = np.diff(np.r_[starts, len(places)])
+    return "".join(
+        f"M{column * cell:g} {row * cell:g}h{length * cell:g}v{cell:g}h-{length * cell:g}z"
+        for (row, column), length in zip(places[starts], lengths, strict=True)
+    )
 
 
 def _dots(pixels: NDArray[np.float64], radius: float) -> str:
@@ -221,9 +235,9 @@ def _dots(pixels: NDArray[np.float64], radius: float) -> str:
 
 def _thumbnail(boxes: NDArray[np.float64], places: NDArray[np.float64], frame: _Frame) -> str:
     """Density in coarse cells and the first defects, as much as 700 bytes hold."""
-    for cell in (6.0, 8.0, 12.0, 18.0, 36.0):
+    for cell in (4.0, 6.0, 8.0, 12.0, 18.0, 36.0):
         for dots in (12, 6, 3, 0):
-            data = "".join(_density(boxes, frame, cell))
+            data = "".join(_density(boxes, frame, cell, classes=1))
             body = f'<path d="{data}" fill="{_INK}"/>' + _dots(frame.pixels(places[:dots]), 2)
             svg = _svg(frame.width, frame.height, "", body)
             if len(svg.encode()) <= MAX_THUMBNAIL_BYTES and (dots or not len(places)):
