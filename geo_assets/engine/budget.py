@@ -30,6 +30,8 @@ class Lease:
     """What the chunk stated, in bytes."""
     held: int
     """What it holds now, in bytes: grows with what is measured."""
+    refused: bool = False
+    """It wanted to grow and there was no room, although others held some of it."""
     peak: int = 0
     """The most that was measured, in bytes above the worker's resting size; 0 is unknown."""
 
@@ -141,6 +143,7 @@ class MemoryBudget:
             if more <= 0:
                 return True
             if self._held + more > self.total:
+                lease.refused = lease.held < self.total
                 return False
             lease.held += more
             self._held += more

@@ -4,17 +4,28 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import shutil
+from dataclasses import dataclass
 from pathlib import Path
 
 from geo_assets.engine.budget import MemoryBudget
 from geo_assets.engine.pool import WorkerPool
 from geo_assets.engine.retry import Retry
+from geo_assets.engine.scratch import renew
 from geo_assets.engine.telemetry import Telemetry
-from geo_assets.errors import TransientError, WorkerCrashed, WorkerTimeout
+from geo_assets.errors import TransientError, WorkerError, WorkerMemory, WorkerTimeout
 from geo_assets.model import Chunk, KernelResult
 
 _log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True, kw_only=True)
+class _Attempt:
+    chunk: Chunk
+    folder: Path
+    alone: bool = False
+    fresh: bool = False
+    outgrew_share: bool = False
+    """It was killed for memory that others held at the time."""
 
 
 class Compute:
@@ -24,7 +35,8 @@ class Compute:
     |---|---|
     | the worker crashes | once more, with nothing else running beside it |
     | it runs out of time | once more, in a fresh worker |
-    | it runs out of memory | given up: the same size would end the same way |
+    | it outgrows its share while others hold theirs | once more, alone with the whole budget |
+    | it outgrows the whole budget | given up: the same size would end the same way |
     | `TransientError` | again, with exponential backoff and jitter |
     | any other error of the kernel | given up |
     """
@@ -36,6 +48,8 @@ class Compute:
         self._budget = budget
         self._telemetry = telemetry
         self.retry = retry
+        """How transient faults are tried again, here and in the other stages."""
+        self._warming: asyncio.Task[None] | None = None
 
     def check(self, chunk: Chunk) -> None:
         """Refuse a chunk that can never run.
@@ -61,28 +75,45 @@ class Compute:
         self._count(error)
         _log.warning("trying again in %.1f s: %s", wait, error)
 
-    async def _surviving(self, chunk: Chunk, folder: Path) -> KernelResult:
-        try:
-            return await self._attempt(chunk, folder)
-        except WorkerCrashed as error:
-            self._count(error)
-            _log.warning("trying once more, alone: %s", error)
-            return await self._attempt(chunk, folder, alone=True, fresh=True)
-        except WorkerTimeout as error:
-            self._count(error)
-            _log.warning("trying once more, in a fresh worker: %s", error)
-            return await self._attempt(chunk, folder, fresh=True)
+    def warm(self) -> None:
+        """Begin to start the nursery in the background, while inputs are fetched."""
+        if self._warming is None:
+            self._warming = asyncio.create_task(self._pool.warm())
+            self._warming.add_done_callback(lambda task: task.cancelled() or task.exception())
 
-    async def _attempt(
-        self, chunk: Chunk, folder: Path, *, alone: bool = False, fresh: bool = False
-    ) -> KernelResult:
-        name = f"{chunk.kernel.__module__}.{chunk.kernel.__qualname__}"
+    async def close(self) -> None:
+        """End what `warm` began."""
+        if self._warming is not None:
+            self._warming.cancel()
+            await asyncio.wait([self._warming])
+
+    async def _surviving(self, chunk: Chunk, folder: Path) -> KernelResult:
+        """Do the chunk, once more if it lost its worker."""
+        shared = _Attempt(chunk=chunk, folder=folder)
+        try:
+            return await self._do(shared)
+        except WorkerError as error:
+            if isinstance(error, WorkerMemory) and not shared.outgrew_share:
+                raise
+            self._count(error)
+            _log.warning("trying once more in a fresh worker: %s", error)
+            alone = not isinstance(error, WorkerTimeout)
+        return await self._do(_Attempt(chunk=chunk, folder=folder, alone=alone, fresh=True))
+
+    async def _do(self, attempt: _Attempt) -> KernelResult:
+        chunk = attempt.chunk
         async with self._budget.lease(
-            chunk.predicted_bytes, kernel=name, alone=alone, where=chunk.id
+            chunk.predicted_bytes, kernel=_name(chunk), alone=attempt.alone, where=chunk.id
         ) as lease:
-            await asyncio.to_thread(_empty, folder)
-            with self._telemetry.timing("compute"):
-                result, account = await self._pool.run(chunk, folder, lease, fresh=fresh)
+            self._telemetry.peak("budget_held_peak", self._budget.held)
+            await asyncio.to_thread(renew, attempt.folder)
+            try:
+                with self._telemetry.timing("compute"):
+                    result, account = await self._pool.run(
+                        chunk, attempt.folder, lease, fresh=attempt.fresh
+                    )
+            finally:
+                attempt.outgrew_share = lease.refused
             self._telemetry.spent("cpu", account.cpu_s)
             self._telemetry.peak("chunk_peak", lease.peak)
             return result
@@ -93,6 +124,6 @@ class Compute:
         self._telemetry.count(f"retries_{kind}")
 
 
-def _empty(folder: Path) -> None:
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
+def _name(chunk: Chunk) -> str:
+    kernel = chunk.kernel
+    return f"{getattr(kernel, '__module__', '')}.{getattr(kernel, '__qualname__', repr(kernel))}"

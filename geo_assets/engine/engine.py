@@ -28,7 +28,7 @@ from geo_assets.engine.pool import Recycling, WorkerPool
 from geo_assets.engine.retry import Retry
 from geo_assets.engine.sandbox import worker_environment
 from geo_assets.engine.scope import finish
-from geo_assets.engine.scratch import scratch_folder
+from geo_assets.engine.scratch import Space, scratch_folder
 from geo_assets.engine.stream import Done, Lost, Stages, stream
 from geo_assets.engine.telemetry import Telemetry
 from geo_assets.engine.watch import Watch
@@ -50,27 +50,28 @@ class Engine:
     """
 
     def __init__(
-        self, scratch: Path, settings: Settings, *, memory: int, retry: Retry,
+        self, space: Space, settings: Settings, *, memory: int, retry: Retry,
         preload: Sequence[str], recycling: Recycling,
     ) -> None:  # fmt: skip
         workers = settings.worker_count
-        self.scratch = scratch
+        self.scratch = space.folder
         """A private folder of this run; removed at exit."""
         self.telemetry = Telemetry(workers)
         """Costs of the run; `telemetry.measure()` for one materialization."""
+        self.telemetry.peak("budget", memory)
         self.budget = MemoryBudget(memory, workers)
         """The memory of all running chunks."""
         launcher = Launcher(
-            environ=worker_environment(os.environ, scratch / "tmp"),
+            environ=worker_environment(os.environ, self.scratch / "tmp"),
             preload=preload,
             on_output=_nursery_wrote,
         )
-        self._watch = Watch(self.budget, note=self.telemetry.peak, tick=self._tick)
+        self._watch = Watch(self.budget, note=self.telemetry.peak, tick=space.sample)
         self.telemetry.on_measure = self._watch.look_anew
         self.pool = WorkerPool(launcher, self._watch, recycling=recycling)
         """The worker processes; they are started when the first chunk needs one."""
-        compute = Compute(self.pool, self.budget, self.telemetry, retry)
-        self._work = Work(scratch, workers, compute, self.telemetry)
+        self._compute = Compute(self.pool, self.budget, self.telemetry, retry)
+        self._work = Work(space, workers, self._compute, self.telemetry)
 
     @classmethod
     @asynccontextmanager
@@ -100,9 +101,9 @@ class Engine:
         folder = scratch_folder(settings.scratch.absolute())
         scratch = await asyncio.to_thread(folder.__enter__)
         try:
-            memory = await asyncio.to_thread(_prepare, scratch, settings)
+            space, memory = await asyncio.to_thread(_prepare, scratch, settings)
             engine = cls(
-                scratch,
+                space,
                 settings,
                 memory=memory,
                 retry=retry or Retry(),
@@ -179,16 +180,14 @@ class Engine:
             pipeline.cancel()
         if pipelines:
             await asyncio.wait(pipelines)
+        await self._compute.close()
         await self.pool.close()
         await asyncio.to_thread(self._watch.stop)
 
-    def _tick(self) -> None:
-        self._work.sample_space()
 
-
-def _prepare(scratch: Path, settings: Settings) -> int:
+def _prepare(scratch: Path, settings: Settings) -> tuple[Space, int]:
     (scratch / "tmp").mkdir()
-    return budget_bytes(settings)
+    return Space(scratch), budget_bytes(settings)
 
 
 def _nursery_wrote(data: bytes) -> None:

@@ -12,9 +12,8 @@ import logging
 import sys
 import threading
 import traceback
+from collections.abc import Callable
 from time import monotonic
-
-from geo_assets.engine.histogram import Histogram
 
 BEAT_S = 0.02
 LIMIT_S = 0.05
@@ -28,25 +27,21 @@ class LagSampler:
     """Measures the loop it is started on, from `start` to `stop`; may be started again."""
 
     def __init__(self) -> None:
-        self.sinks: set[Histogram] = set()
-        """Where every beat's lag is recorded, in seconds."""
-        self.stalls = 0
-        """Beats that came more than 50 ms late."""
+        self.sinks: list[Callable[[float], None]] = []
+        """Told every beat's lag, in seconds."""
         self._due = 0.0
         self._handle: asyncio.TimerHandle | None = None
         self._was_stopped = False
         self._reported = False
         self._end = threading.Event()
-        self._thread: threading.Thread | None = None
 
     def start(self) -> None:
         """Begin to measure the running loop."""
         self._loop = asyncio.get_running_loop()
         self._loop_thread = threading.get_ident()
-        self._end.clear()
+        self._end = threading.Event()
         self._plan()
-        self._thread = threading.Thread(target=self._watch, name="geo-lag", daemon=True)
-        self._thread.start()
+        threading.Thread(target=self._watch, args=(self._end,), name="geo-lag", daemon=True).start()
 
     def stop(self) -> None:
         """Stop measuring; the thread ends by itself."""
@@ -65,14 +60,12 @@ class LagSampler:
         lag = max(0.0, monotonic() - self._due)
         if not self._was_stopped:
             for sink in self.sinks:
-                sink.add(lag)
+                sink(lag)
             if lag > LIMIT_S:
-                self.stalls += 1
                 _log.warning("the event loop was blocked for %.0f ms", lag * 1000)
         self._plan()
 
-    def _watch(self) -> None:
-        end = self._end
+    def _watch(self, end: threading.Event) -> None:
         while not end.wait(_POLL_S):
             late = monotonic() - self._due
             if late < _POLL_S:

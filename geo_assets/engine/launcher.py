@@ -17,6 +17,7 @@ from typing import Any
 from geo_assets.engine import nursery
 from geo_assets.errors import WorkerCrashed
 
+_START_S = 120.0
 _END_S = 5.0
 
 
@@ -82,7 +83,11 @@ class Launcher:
                 self._link = await asyncio.to_thread(self._spawn)
                 self._link.attach(self._on_output)
             link = self._link
-        await asyncio.shield(link.ready)
+        await asyncio.wait([link.ready], timeout=_START_S)
+        if not link.ready.done():
+            link.process.kill()
+            await link.close()
+        link.ready.result()
 
     async def launch(self) -> Launched:
         """A new worker.

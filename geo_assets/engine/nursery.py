@@ -23,7 +23,7 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-from geo_assets.engine import worker
+from geo_assets.engine import sandbox, worker
 
 REPLY = struct.Struct("<cqq")
 READY = b"R"
@@ -48,13 +48,26 @@ def main(control_fd: int, preload: Sequence[str], *, fork: bool) -> NoReturn:
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    os.set_inheritable(control_fd, False)
+    sandbox.apply()
+    # rasterio imports boto3 if it can, a quarter of a second for what a worker must not do
+    sys.modules["boto3"] = None  # type: ignore[assignment]
     if fork:
         for name in preload:
+            _end_if_alone(control_fd)
             with contextlib.suppress(ImportError):
                 importlib.import_module(name)
         gc.collect()
         gc.freeze()  # the collector shall not touch, and so copy, the pages that workers share
     _Nursery(socket.socket(fileno=control_fd), fork=fork).serve()
+
+
+def _end_if_alone(control_fd: int) -> None:
+    """Imports take seconds on a cold disk; do not go on with them for an engine that is gone."""
+    poll = select.poll()
+    poll.register(control_fd, 0)
+    if poll.poll(0):
+        os._exit(0)
 
 
 class _Nursery:

@@ -13,8 +13,7 @@ import logging
 import os
 import pickle
 import signal
-from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -30,9 +29,9 @@ from geo_assets.model import Chunk, KernelResult
 _START_S = 60.0
 _END_S = 5.0
 _EXIT_CODE_S = 1.0
-_TAIL_LINES = 30
-_LINE_LIMIT = 4000
-_LINES_PER_CHUNK = 500
+_TEXT_LIMIT = 4000
+_TEXT_PER_CHUNK = 64 << 10
+_OUTPUT_AT_ONCE = 256 << 10
 
 _log = logging.getLogger(__name__)
 
@@ -58,9 +57,9 @@ class _Worker:
     resting_bytes: int = 0
     chunks: int = 0
     chunk: str = ""
-    lines: int = 0
+    said: int = 0
     partial: bytes = b""
-    tail: deque[str] = field(default_factory=lambda: deque(maxlen=_TAIL_LINES))
+    tail: str = ""
 
 
 class WorkerPool:
@@ -145,7 +144,7 @@ class WorkerPool:
     async def _exchange(
         self, worker: _Worker, chunk: Chunk, lease: Lease, job: bytes
     ) -> tuple[bytes, bytes]:
-        worker.chunk, worker.lines = chunk.id, 0
+        worker.chunk, worker.said, worker.tail = chunk.id, 0, ""
         self._watch.begin(worker.watched, chunk.id, lease, worker.resting_bytes, chunk.timeout_s)
         try:
             worker.writer.write(channel.frame(channel.JOB, job))
@@ -221,7 +220,7 @@ class WorkerPool:
             "Only this chunk is affected; the log holds what the worker wrote.",
         )
         if worker.tail:
-            error.add_note("The worker wrote last:\n" + "\n".join(worker.tail))
+            error.add_note("The worker wrote last:\n" + worker.tail.strip())
         return error
 
     async def _discard(self, worker: _Worker) -> None:
@@ -252,23 +251,26 @@ class WorkerPool:
         """Log what the worker wrote to stdout and stderr so far."""
         if worker not in self._all:
             return
+        text = worker.partial
         with contextlib.suppress(BlockingIOError):
-            while data := os.read(worker.process.output_fd, 1 << 16):
-                *lines, rest = (worker.partial + data).split(b"\n")
-                worker.partial = rest[-_LINE_LIMIT:]
-                for line in lines:
-                    self._say(worker, line[:_LINE_LIMIT].decode(errors="replace").rstrip())
-            asyncio.get_running_loop().remove_reader(worker.process.output_fd)
+            while len(text) < _OUTPUT_AT_ONCE:
+                data = os.read(worker.process.output_fd, 1 << 16)
+                text += data
+                if not data:
+                    asyncio.get_running_loop().remove_reader(worker.process.output_fd)
+                    break
+        whole, newline, rest = text.rpartition(b"\n")
+        worker.partial = rest[-_TEXT_LIMIT:]
+        if newline:
+            self._say(worker, whole.decode(errors="replace").strip())
 
     @staticmethod
-    def _say(worker: _Worker, line: str) -> None:
-        if not line:
-            return
-        worker.tail.append(line)
-        worker.lines += 1
-        if worker.lines <= _LINES_PER_CHUNK:
+    def _say(worker: _Worker, text: str) -> None:
+        worker.tail = (worker.tail + "\n" + text)[-_TEXT_LIMIT:]
+        worker.said += len(text)
+        if text and worker.said <= _TEXT_PER_CHUNK:
             fields = {"chunk": worker.chunk} if worker.chunk else {}
-            log.emit("output", logging.WARNING, line, worker=worker.name, **fields)
+            log.emit("output", logging.WARNING, text[-_TEXT_LIMIT:], worker=worker.name, **fields)
 
 
 def _packed(chunk: Chunk, folder: Path) -> bytes:

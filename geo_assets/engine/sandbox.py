@@ -6,8 +6,9 @@ and pyogrio each bring their own), and they are in place before either is import
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, MutableMapping
 from pathlib import Path
 
 SAFE_ENVIRONMENT: Mapping[str, str] = {
@@ -37,6 +38,11 @@ SAFE_ENVIRONMENT: Mapping[str, str] = {
 """Variables that every process that opens a user's file runs under."""
 
 _SECRET = re.compile(r"SECRET|TOKEN|PASSW|CREDENTIAL|PRIVATE_KEY|ACCESS_KEY|API_KEY", re.IGNORECASE)
+
+
+def apply(environ: MutableMapping[str, str] = os.environ) -> None:
+    """Make this very process safe; to be called before it imports rasterio or pyogrio."""
+    environ.update(SAFE_ENVIRONMENT)
 
 
 def worker_environment(environ: Mapping[str, str], temporary: Path) -> dict[str, str]:

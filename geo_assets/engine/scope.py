@@ -14,9 +14,13 @@ import threading
 from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from types import FrameType
 from typing import Any, TypeVar
 
 T = TypeVar("T")
+
+_TURNS = 3
+"""Turns of the loop within which a noted signal has reached its task."""
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
@@ -31,10 +35,14 @@ class _Scope:
 
 @dataclass(slots=True, eq=False)
 class _Takeover:
-    """The handlers of one loop while at least one scope is open on it."""
+    """The handlers of one loop while at least one scope is open on it.
+
+    Plain handlers and not the loop's `add_signal_handler`: they run at once, so a signal in the
+    last moment of a scope is not lost between the loop and the old handler.
+    """
 
     loop: asyncio.AbstractEventLoop
-    before: dict[signal.Signals, Any] = field(default_factory=dict)
+    before: dict[int, Any] = field(default_factory=dict)
     scopes: list[_Scope] = field(default_factory=list)
 
     def install(self) -> None:
@@ -42,24 +50,40 @@ class _Takeover:
             handler = signal.getsignal(number)
             if handler is not None:  # one that was not installed from Python cannot be put back
                 self.before[number] = handler
-                self.loop.add_signal_handler(number, self.interrupt, number)
+                signal.signal(number, self.handle)
 
     def restore(self) -> None:
         for number, handler in self.before.items():
-            if not self.loop.is_closed():
-                self.loop.remove_signal_handler(number)
             signal.signal(number, handler)
 
-    def interrupt(self, number: signal.Signals) -> None:
-        fresh = [scope for scope in self.scopes if not scope.hit]
-        if not fresh:
-            _log.warning("already stopping, %s is ignored", number.name)
+    def handle(self, number: int, frame: FrameType | None) -> None:
+        """Between two bytecodes of the main thread: only take note, and wake the loop."""
+        living = [scope for scope in self.scopes if not scope.task.done()]
+        if not living:  # nobody here to cancel: as if we were not there
+            _pass_on(self.before[number], number, frame)
             return
-        _log.warning("%s: stopping", number.name)
+        fresh = [scope for scope in living if not scope.hit]
         for scope in fresh:
             scope.hit = True
-        for task in {scope.task for scope in fresh}:
-            task.cancel(f"interrupted by {number.name}")
+        tasks = {scope.task for scope in fresh}
+        self.loop.call_soon_threadsafe(_interrupt, signal.Signals(number).name, tasks)
+
+
+def _pass_on(handler: Any, number: int, frame: FrameType | None) -> None:
+    if callable(handler):
+        handler(number, frame)
+    elif handler == signal.SIG_DFL:
+        signal.signal(number, signal.SIG_DFL)
+        signal.raise_signal(number)
+
+
+def _interrupt(name: str, tasks: set[asyncio.Task[Any]]) -> None:
+    if not tasks:
+        _log.warning("already stopping, %s is ignored", name)
+        return
+    _log.warning("%s: stopping", name)
+    for task in tasks:
+        task.cancel(f"interrupted by {name}")
 
 
 _takeovers: dict[asyncio.AbstractEventLoop, _Takeover] = {}
@@ -95,7 +119,8 @@ async def interruptible(
     cause: BaseException | None = None
     try:
         yield
-        if scope.hit:  # the block ended before it met the cancellation: take it off the task
+        # the block may end before it meets the cancellation, which must not follow it out
+        for _ in range(_TURNS if scope.hit else 0):
             await asyncio.sleep(0)
     except BaseException as error:
         if not scope.hit:

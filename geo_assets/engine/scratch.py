@@ -39,7 +39,7 @@ def scratch_folder(root: Path) -> Iterator[Path]:
     try:
         yield folder
     finally:
-        _remove(folder, lock)
+        _give_up(folder, lock)
 
 
 def sweep(root: Path) -> int:
@@ -48,19 +48,39 @@ def sweep(root: Path) -> int:
     for path in sorted(root.glob("run-*.lock")):
         lock = _locked(path)
         if lock is not None:
-            _remove(path.with_suffix(""), lock)
+            _give_up(path.with_suffix(""), lock)
             swept += 1
     return swept
 
 
-def reserve_bytes(folder: Path) -> int:
-    """Space that is left free on purpose: 256 MiB, or a tenth of a small disk."""
-    return min(_RESERVE, shutil.disk_usage(folder).total // 10)
+class Space:
+    """Free space of a folder's disk, sampled; the calls block, the fields do not."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.reserve = min(_RESERVE, shutil.disk_usage(folder).total // 10)
+        """Bytes that are left free on purpose: 256 MiB, or a tenth of a small disk."""
+        self.sample()
+
+    def sample(self) -> None:
+        """Look again."""
+        self.free = shutil.disk_usage(self.folder).free
+
+    @property
+    def short(self) -> bool:
+        """Less is free than is to be left free."""
+        return self.free < self.reserve
 
 
-def free_bytes(folder: Path) -> int:
-    """Free space for this user, in bytes."""
-    return shutil.disk_usage(folder).free
+def remove(folder: Path) -> None:
+    """Delete a folder as far as possible; one that is not there is fine. Blocking."""
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def renew(folder: Path) -> None:
+    """Make an empty folder, whatever was there before. Blocking."""
+    remove(folder)
+    folder.mkdir(parents=True)
 
 
 def _claim(root: Path) -> tuple[int, Path]:
@@ -90,9 +110,9 @@ def _locked(path: Path) -> int | None:
     return None
 
 
-def _remove(folder: Path, lock: int) -> None:
+def _give_up(folder: Path, lock: int) -> None:
     """The folder first: as long as the lock file exists, a later run can finish the job."""
-    shutil.rmtree(folder, ignore_errors=True)
+    remove(folder)
     if not folder.exists():
         with contextlib.suppress(FileNotFoundError):
             folder.with_name(folder.name + ".lock").unlink()

@@ -8,7 +8,9 @@ from contextlib import contextmanager
 from time import monotonic
 
 from geo_assets.engine.histogram import Histogram
-from geo_assets.engine.lag import LagSampler
+from geo_assets.engine.lag import LIMIT_S, LagSampler
+
+_ALWAYS = ("chunks_done", "chunks_lost", "retries", "bytes_out", "loop_stalls")
 
 
 class Measure:
@@ -22,6 +24,11 @@ class Measure:
         self._workers = workers
         self._start = monotonic()
         self._end: float | None = None
+
+    def note_lag(self, seconds: float) -> None:
+        """Record how late the loop was; more than 50 ms count as a stall."""
+        self.lag.add(seconds)
+        self.counts["loop_stalls"] += seconds > LIMIT_S
 
     def finish(self) -> None:
         """Freeze the wall clock."""
@@ -43,7 +50,7 @@ class Measure:
             "wall_s": round(wall, 3),
             "cpu_utilisation": round(self.seconds["cpu"] / max(wall * self._workers, 1e-9), 3),
         }
-        values |= dict.fromkeys(("chunks_done", "chunks_lost", "retries", "bytes_out"), 0)
+        values |= dict.fromkeys(_ALWAYS, 0)
         values |= dict(self.counts)
         values |= {f"{name}_s": round(total, 3) for name, total in self.seconds.items()}
         values |= {f"{name}_bytes": peak for name, peak in self.peaks.items()}
@@ -58,7 +65,7 @@ class Telemetry:
         self._workers = workers
         self._open: list[Measure] = [self.total]
         self._sampler = LagSampler()
-        self._sampler.sinks.add(self.total.lag)
+        self._sampler.sinks.append(self.total.note_lag)
         self._users = 0
         self.on_measure: Callable[[], None] = lambda: None
         """Called when a measure opens, so that peaks are looked for anew."""
@@ -72,7 +79,7 @@ class Telemetry:
         """
         measure = Measure(self._workers)
         self._open.append(measure)
-        self._sampler.sinks.add(measure.lag)
+        self._sampler.sinks.append(measure.note_lag)
         self.on_measure()
         try:
             with self.sampling():
@@ -80,7 +87,7 @@ class Telemetry:
         finally:
             measure.finish()
             self._open.remove(measure)
-            self._sampler.sinks.discard(measure.lag)
+            self._sampler.sinks.remove(measure.note_lag)
 
     @contextmanager
     def sampling(self) -> Iterator[None]:

@@ -70,7 +70,8 @@ class Watch:
         self._tick = tick
         self._workers: set[Watched] = set()
         self._lock = threading.Lock()
-        self._stop = threading.Event()
+        self._stopped = False
+        self._nudge = threading.Event()
         self._thread = threading.Thread(target=self._loop, name="geo-watch", daemon=True)
         self._largest_sum = 0
         self._next_total = 0.0
@@ -81,12 +82,15 @@ class Watch:
 
     def stop(self) -> None:
         """End sampling and wait for the thread; blocking for at most one round."""
-        self._stop.set()
+        self._stopped = True
+        self._nudge.set()
         self._thread.join()
 
     def look_anew(self) -> None:
-        """Forget the largest sum, so that the next round measures the total again."""
+        """Measure the total again at once, whatever the largest one was."""
         self._largest_sum = 0
+        self._next_total = 0.0
+        self._nudge.set()
 
     def add(self, worker: Watched) -> None:
         """Watch a new worker."""
@@ -110,7 +114,9 @@ class Watch:
         return running.verdict if running else None
 
     def _loop(self) -> None:
-        while not self._stop.wait(PERIOD_S):
+        while not self._stopped:
+            self._nudge.wait(PERIOD_S)
+            self._nudge.clear()
             with self._lock:
                 self._round()
             self._tick()

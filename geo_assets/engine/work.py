@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
-import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
@@ -14,7 +13,7 @@ from typing import TypeVar
 
 from geo_assets.engine.compute import Compute
 from geo_assets.engine.scope import finish
-from geo_assets.engine.scratch import free_bytes, reserve_bytes
+from geo_assets.engine.scratch import Space, remove, renew
 from geo_assets.engine.telemetry import Telemetry
 from geo_assets.errors import ConfigError, ContractError, GeoAssetsError
 from geo_assets.model import Chunk, KernelResult
@@ -36,14 +35,15 @@ class Work:
     time share evenly.
 
     Args:
-        scratch: The run's private folder.
+        space: The run's private folder and its disk.
         workers: Chunks that compute at the same time.
         compute: Runs one chunk.
         telemetry: Where the costs go.
     """
 
-    def __init__(self, scratch: Path, workers: int, compute: Compute, telemetry: Telemetry) -> None:
-        self._scratch = scratch
+    def __init__(self, space: Space, workers: int, compute: Compute, telemetry: Telemetry) -> None:
+        self._space = space
+        self._scratch = space.folder
         self._compute = compute
         self._telemetry = telemetry
         beside = max(_FEWEST, workers)
@@ -56,9 +56,6 @@ class Work:
         self._used = 0
         self.pipelines: set[asyncio.Task[None]] = set()
         """Streams under way."""
-        self._reserve = reserve_bytes(scratch)
-        self.free = free_bytes(scratch)
-        """Free scratch space in bytes, as last sampled."""
 
     @property
     def inputs(self) -> Path:
@@ -68,10 +65,6 @@ class Work:
             LookupError: Not called from within `fetch`.
         """
         return _inputs.get()
-
-    def sample_space(self) -> None:
-        """Look at the free scratch space; called from the watch's thread."""
-        self.free = free_bytes(self._scratch)
 
     def note_loss(self, error: Exception) -> None:
         """Count and log a chunk that is given up."""
@@ -90,6 +83,7 @@ class Work:
         async with self._folder(chunk) as folder:
             ready = chunk
             if fetch is not None:
+                self._compute.warm()
                 ready = await self._fetch(chunk, fetch, folder / "in")
             result = await self._compute.run(ready, folder / "out")
             async with self._staging:
@@ -108,7 +102,7 @@ class Work:
         try:
             result = await self._compute.run(chunk, folder / "out")
         except BaseException:
-            await finish(asyncio.to_thread(_remove, folder))
+            await finish(asyncio.to_thread(remove, folder))
             raise
         self._telemetry.count("chunks_done")
         self._telemetry.count("bytes_out", sum(file.size for file in result.files))
@@ -121,13 +115,13 @@ class Work:
             if file.path.is_relative_to(self._scratch):
                 folders.add(self._scratch / file.path.relative_to(self._scratch).parts[0])
         for folder in folders:
-            await asyncio.to_thread(_remove, folder)
+            await asyncio.to_thread(remove, folder)
 
     async def _fetch(
         self, chunk: Chunk, fetch: Callable[[Chunk], Awaitable[Chunk]], folder: Path
     ) -> Chunk:
         async def attempt() -> Chunk:
-            await asyncio.to_thread(_renew, folder)
+            await asyncio.to_thread(renew, folder)
             return await fetch(chunk)
 
         async with self._fetching:
@@ -143,24 +137,24 @@ class Work:
     @asynccontextmanager
     async def _folder(self, chunk: Chunk) -> AsyncIterator[Path]:
         async with self._folders:
-            await self._space(chunk)
+            await self._room(chunk)
             folder = self._name(chunk)
             self._used += 1
             try:
                 yield folder
             finally:
                 self._used -= 1
-                await finish(asyncio.to_thread(_remove, folder))
+                await finish(asyncio.to_thread(remove, folder))
 
-    async def _space(self, chunk: Chunk) -> None:
+    async def _room(self, chunk: Chunk) -> None:
         """Wait while scratch space is short and chunks on their way will free some."""
         idle_polls = 0
-        while self.free < self._reserve:
+        while self._space.short:
             idle_polls = 0 if self._used else idle_polls + 1
             if idle_polls > _IDLE_POLLS:
                 raise ConfigError(
-                    f"Scratch has {self._reserve >> 20} MiB of free space",
-                    f"{self.free >> 20} MiB in {self._scratch}",
+                    f"Scratch has {self._space.reserve >> 20} MiB of free space",
+                    f"{self._space.free >> 20} MiB in {self._space.folder}",
                     chunk.id,
                     "Free some, or set GEO_ASSETS_SCRATCH to a larger disk.",
                 )
@@ -171,12 +165,3 @@ class Work:
         if "/" in chunk.id or not chunk.id:
             raise ContractError("A chunk's id is one path segment", repr(chunk.id))
         return self._scratch / f"{next(self._serial)}-{chunk.id}"
-
-
-def _renew(folder: Path) -> None:
-    _remove(folder)
-    folder.mkdir(parents=True)
-
-
-def _remove(folder: Path) -> None:
-    shutil.rmtree(folder, ignore_errors=True)

@@ -132,7 +132,7 @@ class _Forward(logging.Handler):
 
 def _serve(job: bytes, forward: _Forward) -> tuple[bytes, bytes]:
     start, cpu, before = monotonic(), _cpu_s(), _reset_peak()
-    recycle = False
+    recycle, chunk = False, ""
     try:
         chunk, level, kernel, spec, workdir = _load(job)
         logging.getLogger("geo_assets").setLevel(level)
@@ -140,7 +140,7 @@ def _serve(job: bytes, forward: _Forward) -> tuple[bytes, bytes]:
         _check(result, chunk)
         kind, answer = channel.RESULT, result
     except Exception as error:  # noqa: BLE001 - every failure of a kernel is an answer
-        kind, answer = channel.ERROR, _sendable(error)
+        kind, answer = channel.ERROR, _sendable(error, chunk)
         recycle = isinstance(error, MemoryError)
     memory = _memory()
     peak = max(0, memory.peak - before)
@@ -191,7 +191,7 @@ def _check(result: Any, chunk: str) -> None:
             f"{len(packed)} bytes", chunk, "Write large data to a file.")  # fmt: skip
 
 
-def _sendable(error: Exception) -> Exception:
+def _sendable(error: Exception, chunk: str) -> Exception:
     """The error itself if the engine can load it cheaply, or a description of it.
 
     Only built-in errors and our own are sent as they are: unpickling the error of a library in
@@ -201,11 +201,12 @@ def _sendable(error: Exception) -> Exception:
     sent: Exception = error
     home = type(error).__module__
     if isinstance(error, MemoryError):
-        sent = WorkerMemory("The kernel could get no more memory", str(error)[:_TEXT_LIMIT])
+        sent = WorkerMemory("The kernel could get no more memory", str(error)[:_TEXT_LIMIT], chunk)
     elif not (home == "builtins" or home.startswith("geo_assets.")) or not _survives(error):
         sent = GeoAssetsError(
             f"The kernel raised {type(error).__name__}",
             str(error)[:_TEXT_LIMIT],
+            chunk,
             fix="Its traceback is in the notes of this error.",
         )
     sent.add_note(f"In the worker:\n{text}")

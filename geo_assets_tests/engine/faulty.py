@@ -24,7 +24,7 @@ class Spec:
     marker: Path | None = None
 
 
-class TwoArguments(Exception):
+class TwoArguments(Exception):  # noqa: N818
     """Does not unpickle: `args` holds one value, `__init__` wants two."""
 
     def __init__(self, first, second):
@@ -164,7 +164,7 @@ def transient_until(spec: Spec, workdir: Path) -> KernelResult:
 def talk(spec: Spec, workdir: Path) -> KernelResult:
     logging.getLogger("geo_assets.kernels.talk").info("info %d", spec.number)
     logging.getLogger("rasterio._env").warning("GDAL says %d", spec.number)
-    print(f"printed {spec.number}")
+    print(f"printed {spec.number}")  # noqa: T201
     os.write(2, f"from C {spec.number}\n".encode())
     return KernelResult()
 
@@ -176,16 +176,15 @@ def chatter(spec: Spec, workdir: Path) -> KernelResult:
 
 
 def modules(spec: Spec, workdir: Path) -> KernelResult:
-    names = sorted({name.split(".")[0] for name in sys.modules})
+    names = sorted({name.split(".")[0] for name, module in sys.modules.items() if module})
     main = sys.modules["__main__"]
     return KernelResult(
         facts={
             "modules": names,
             "main_file": getattr(main, "__file__", None),
             "environ": dict(os.environ),
-            "threads": len(os.listdir("/proc/self/task")),
+            "threads": len(list(Path("/proc/self/task").iterdir())),
             "sigint": signal.getsignal(signal.SIGINT) is signal.SIG_IGN,
-            "cwd": os.getcwd(),
             "pid": os.getpid(),
             "nursery": os.getppid(),
         }
