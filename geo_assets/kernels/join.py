@@ -18,7 +18,7 @@ from geo_assets.errors import ContractError, InputError
 from geo_assets.kernels.join_aggregate import Aggregate
 from geo_assets.kernels.join_index import RightIndex, join_index_kernel
 from geo_assets.kernels.join_layer import Layer, Project, reproject_wkb
-from geo_assets.kernels.join_output import Columns, RightRows, Writer, assemble, geo_metadata
+from geo_assets.kernels.join_output import Columns, RightRows, Writer, assemble, geo_metadata, texts
 from geo_assets.kernels.join_pairs import Finder
 from geo_assets.kernels.join_spec import JoinChunkSpec, JoinRule
 from geo_assets.kernels.label_grid import Array
@@ -86,7 +86,8 @@ def _pairs(
     if columns.distance is not None:
         fields.append(pa.field(columns.distance, pa.float64()))
     geo = geo_metadata(layer, columns.left, rule.crs, moved=project is not None)
-    writer = Writer(path, pa.schema(fields), geo)
+    schema = pa.schema(fields)
+    writer = Writer(path, schema, geo, texts(schema) | set(others.table.column_names))
     matched = 0
     reading = list(columns.left)
     boxes = [] if layer.covering is None or project is not None else [layer.covering]

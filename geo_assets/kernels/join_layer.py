@@ -240,7 +240,8 @@ def reproject_wkb(geometry: pa.Array, project: Project, where: str) -> pa.Array:
 
 def _from_wkb(geometry: pa.Array, where: str) -> Array:
     try:
-        return shapely.from_wkb(geometry.to_numpy(zero_copy_only=False))
+        with np.errstate(invalid="ignore"):  # NaN coordinates are dealt with by what reads them
+            return shapely.from_wkb(geometry.to_numpy(zero_copy_only=False))
     except shapely.errors.ShapelyError as error:
         raise InputError("Geometry is well-formed WKB", str(error), where) from None
 

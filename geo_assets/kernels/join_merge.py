@@ -14,7 +14,7 @@ from geo_assets.errors import ConfigError, ContractError
 from geo_assets.kernels.join_aggregate import Aggregate
 from geo_assets.kernels.join_index import RightIndex
 from geo_assets.kernels.join_layer import Layer, read_columns
-from geo_assets.kernels.join_output import Writer
+from geo_assets.kernels.join_output import Writer, texts
 from geo_assets.kernels.join_spec import JoinMergeSpec
 from geo_assets.model import PARQUET, KernelResult, OutputFile
 
@@ -43,7 +43,9 @@ def _concatenate(spec: JoinMergeSpec, path: Path) -> int:
     geo = [json.loads(pq.read_metadata(part).metadata[b"geo"]) for part in spec.parts]
     boxes = [g["columns"][g["primary_column"]].get("bbox") for g in geo]
     known = np.array([box for box in boxes if box is not None])
-    writer = Writer(path, pq.read_schema(spec.parts[0]), geo[0])
+    schema = pq.read_schema(spec.parts[0])
+    repetitive = texts(schema) | set(schema.names[schema.get_field_index(spec.rule.index_column) :])
+    writer = Writer(path, schema, geo[0], repetitive)
     for part in spec.parts:
         with pq.ParquetFile(part, memory_map=True, pre_buffer=False) as file:
             for group in range(file.num_row_groups):
@@ -81,7 +83,7 @@ def _zones(spec: JoinMergeSpec, path: Path) -> int:
         own.pop("covering", None)
         geo = {**layer.meta, "columns": {layer.geometry: own}}
     result = pa.table(values)
-    writer = Writer(path, result.schema, geo)
+    writer = Writer(path, result.schema, geo, texts(result.schema))
     for start in range(0, result.num_rows, 1 << 16):
         writer.write(result.slice(start, 1 << 16))
     writer.close(layer.bbox)

@@ -209,7 +209,7 @@ def _sorted(start: int, stop: int, parts: list[tuple[Array, Array]]) -> Pairs:
     if not parts:
         return Pairs(start, stop, np.zeros(0, np.intp), np.zeros(0, np.intp))
     left, right = (np.concatenate(side) for side in zip(*parts, strict=True))
-    if len(parts) > 1:
+    if not (np.diff(left) > 0).all():
         order = np.lexsort((right, left))
         left, right = left[order], right[order]
     return Pairs(start, stop, left, right)

@@ -153,8 +153,8 @@ def _union(*ascending: Array) -> Array:
 def _crossings(edges: Edges, cells: Cells) -> tuple[Array, Array, Array, Array] | None:
     """(row, column, polygon, enters) where edges cross the reference lines.
 
-    The column is the first whose reference point is right of the crossing; `nx` is none. None if
-    a crossing is too close to a reference point.
+    The column is the first whose reference point is right of the crossing. None if a crossing is
+    too close to a reference point.
     """
     ref_x, ref_y = cells.reference_x(), cells.reference_y()
     ends = edges.ends
@@ -175,15 +175,14 @@ def _labels(
     cells: Cells, row: Array, column: Array, polygon: Array, enters: Array
 ) -> tuple[Array, Array]:
     """How many polygons hold each cell's reference point, and the polygon where it is one."""
-    at = row * (cells.nx + 1) + column
-    depth = np.zeros((cells.ny, cells.nx + 1), np.int32)
-    np.add.at(depth.reshape(-1), at, enters)
-    np.cumsum(depth, axis=1, out=depth)
-    depth = depth[:, :-1].ravel()
-    labels = np.zeros((cells.ny, cells.nx + 1), np.int32)
-    np.add.at(labels.reshape(-1), at, enters * (polygon + 1))  # sums may wrap; wrapping cancels
-    np.cumsum(labels, axis=1, out=labels)
-    labels = labels[:, :-1].ravel() - np.int32(1)
+    at = row * cells.nx + column
+    depth = np.zeros(cells.ny * cells.nx, np.int32)
+    np.add.at(depth, at, enters)
+    np.cumsum(depth, out=depth)  # each row adds up to 0: no polygon reaches the last column
+    labels = np.zeros(cells.ny * cells.nx, np.int32)
+    np.add.at(labels, at, enters * (polygon + 1))  # sums may wrap; wrapping cancels
+    np.cumsum(labels, out=labels)
+    labels -= 1
     labels[depth != 1] = EMPTY
     return depth, labels
 
