@@ -188,8 +188,7 @@ def _add_points(cells: set[tuple[int, int]], points: Floats, project: _Projectio
 
 def _check_count(quads: int, cells: int, extent: Extent, lattice: Lattice) -> None:
     if quads > _MAX_QUADS or cells > _MAX_CELLS:
-        got = (
-            f"cells of {abs(lattice.span[0]):g} units over {extent.width} x {extent.height} pixels"
-        )
+        size = f"{extent.width} x {extent.height} pixels"
+        got = f"cells of {abs(lattice.span[0]):g} CRS units over {size}"
         raise ConfigError("A scene has at most 250,000 cells", got, "grid.cells_over",
-                          "Choose larger cells, or cut the scene to the grid's region.")  # fmt: skip
+                          "Choose larger cells, or a part of the scene.")  # fmt: skip

@@ -1,0 +1,105 @@
+"""From values to colours."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+_RAMP = np.array(
+    [(68, 1, 84), (70, 50, 127), (54, 92, 141), (39, 127, 142), (31, 161, 135), (74, 194, 109),
+     (159, 218, 58), (253, 231, 37)]
+)  # fmt: skip
+"""Eight colours of viridis: even steps of lightness, also for colour-blind eyes."""
+_BINS = 16
+
+
+@dataclass(slots=True)
+class Layer:
+    """One band to be drawn.
+
+    Args:
+        values: Shape (height, width).
+        valid: Shape (height, width): True where a pixel has data.
+        table: Colours by value; None stretches the values.
+        plain: Values are brightness already.
+        name: For the text.
+    """
+
+    values: NDArray[Any]
+    valid: NDArray[np.bool_]
+    table: Mapping[int, tuple[int, ...]] | None
+    plain: bool
+    name: str
+
+    def blank(self, height: int, width: int) -> Layer:
+        """A layer of the same kind without data."""
+        values = np.zeros((height, width), dtype=self.values.dtype)
+        return Layer(values, np.zeros((height, width), bool), self.table, self.plain, self.name)
+
+    def place(self, part: Layer, top: int, left: int) -> None:
+        """Lay a part over this layer where the part has data."""
+        height, width = self.values.shape
+        rows, columns = (
+            slice(top, min(height, top + part.values.shape[0])),
+            slice(left, min(width, left + part.values.shape[1])),
+        )
+        inner = (slice(rows.stop - rows.start), slice(columns.stop - columns.start))
+        valid = part.valid[inner]
+        self.values[rows, columns][valid] = part.values[inner][valid]
+        self.valid[rows, columns] |= valid
+
+
+def paint(layers: list[Layer]) -> tuple[NDArray[np.uint8], list[dict[str, Any]]]:
+    """Red, green, blue and alpha, shape (4, height, width), and the numbers of each band."""
+    numbers = [_numbers(layer) for layer in layers]
+    first = layers[0]
+    if first.table is not None:
+        colours = _from_table(first)
+    elif len(layers) >= 3:
+        colours = np.stack([_stretch(a, n) for a, n in zip(layers[:3], numbers, strict=False)])
+    else:
+        place = _stretch(first, numbers[0]).astype(float) / 255 * (len(_RAMP) - 1)
+        low = np.minimum(place.astype(int), len(_RAMP) - 2)
+        mixed = _RAMP[low] + (place - low)[..., None] * (_RAMP[low + 1] - _RAMP[low])
+        colours = np.moveaxis(mixed, -1, 0)
+    alpha = np.any([layer.valid for layer in layers[:3]], axis=0)
+    shown = np.where(alpha, colours, 0)
+    return np.concatenate([shown, alpha[None] * 255]).astype(np.uint8), numbers
+
+
+def thin(colours: NDArray[np.uint8], step: int) -> NDArray[np.uint8]:
+    """Every `step`-th pixel from the middle of each square."""
+    half = step // 2
+    return np.ascontiguousarray(colours[:, half::step, half::step])
+
+
+def _numbers(layer: Layer) -> dict[str, Any]:
+    values = layer.values[layer.valid].astype(float)
+    if not values.size:
+        return {"name": layer.name, "low": None, "high": None, "histogram": [0] * _BINS}
+    low, high = np.percentile(values, (2, 98)).tolist()
+    counts, _ = np.histogram(np.clip(values, low, high), _BINS, (low, max(high, low + 1e-12)))
+    return {"name": layer.name, "low": low, "high": high, "histogram": counts.tolist()}
+
+
+def _stretch(layer: Layer, numbers: Mapping[str, Any]) -> NDArray[np.uint8]:
+    if layer.plain or numbers["low"] is None:
+        return layer.values.astype(np.uint8)
+    low, high = numbers["low"], numbers["high"]
+    values = np.where(layer.valid, layer.values, low).astype(float)
+    share = (values - low) / (high - low) if high > low else np.full(values.shape, 0.5)
+    bright: NDArray[np.uint8] = (np.clip(share, 0, 1) * 255).astype(np.uint8)
+    return bright
+
+
+def _from_table(layer: Layer) -> NDArray[np.uint8]:
+    assert layer.table is not None
+    table = np.zeros((65536, 3), dtype=np.uint8)
+    for value, colour in layer.table.items():
+        table[value] = colour[:3]
+    picked: NDArray[np.uint8] = np.moveaxis(table[layer.values.astype(np.int64)], -1, 0)
+    return picked
