@@ -17,7 +17,7 @@ _MAX_BLOCKS = 16_000_000
 _TYPES = {1: "u1", 2: "S1", 3: "u2", 4: "u4", 6: "i1", 8: "i2", 9: "i4", 13: "u4", 16: "u8",
           17: "i8", 18: "u8"}  # fmt: skip
 _WIDTH, _LENGTH, _BITS, _SAMPLES, _ROWS_PER_STRIP, _PLANAR = 256, 257, 258, 277, 278, 284
-_TILE_WIDTH, _TILE_LENGTH = 322, 323
+_TILE_WIDTH, _TILE_LENGTH, _SUBFILE = 322, 323, 254
 _OFFSETS, _COUNTS = (324, 273), (325, 279)
 
 
@@ -36,8 +36,16 @@ class Directory:
     """Bands lie in blocks of their own."""
     blocks: int
     """Number of tiles or strips that the directory lists."""
+    place: int
+    """Where in the file the directory begins."""
+    start: int
+    """Where the first byte of the first block lies; 0 if no block was ever written."""
     end: int
-    """Where in the file the last byte of the last block lies."""
+    """Where the last byte of the last block lies."""
+    overview: bool
+    """A smaller version of the image before it."""
+    mask: bool
+    """Which pixels of an image have data."""
 
     @property
     def block_bytes(self) -> int:
@@ -97,8 +105,9 @@ class _Reader:
                 msg = "directories loop or are too many"
                 raise ValueError(msg)
             seen.add(offset)
-            tags, offset = self._tags(offset)
-            yield self._directory(tags)
+            place = offset
+            tags, offset = self._tags(place)
+            yield self._directory(tags, place)
 
     def _tags(self, offset: int) -> tuple[dict[int, tuple[int, int, bytes]], int]:
         count_size, entry, code = (8, 20, "Q") if self.big else (2, 12, "H")
@@ -131,7 +140,7 @@ class _Reader:
             raise ValueError(msg)
         return values
 
-    def _directory(self, tags: dict[int, tuple[int, int, bytes]]) -> Directory:
+    def _directory(self, tags: dict[int, tuple[int, int, bytes]], place: int) -> Directory:
         def one(tag: int, default: int | None = None) -> int:
             if tag not in tags and default is not None:
                 return default
@@ -154,5 +163,9 @@ class _Reader:
             block=(one(_TILE_WIDTH), rows) if tiled else (width, rows),
             planar=one(_PLANAR, 1) == 2,
             blocks=len(offsets),
+            place=place,
+            start=int(offsets[offsets > 0].min()) if (offsets > 0).any() else 0,
             end=int(ends.max()) if listed else 0,
+            overview=bool(one(_SUBFILE, 0) & 1),
+            mask=bool(one(_SUBFILE, 0) & 4),
         )
