@@ -130,9 +130,9 @@ class MemoryBudget:
         lease = Lease(kernel=kernel, predicted=predicted, held=size)
         try:
             yield lease
+        finally:
             if lease.peak:
                 self.corrections.learn(kernel, predicted=predicted, seen=lease.peak)
-        finally:
             self._release(lease.held)
 
     def grow(self, lease: Lease, seen: int) -> bool:

@@ -192,4 +192,4 @@ def _prepare(scratch: Path, settings: Settings) -> tuple[Space, int]:
 
 def _nursery_wrote(data: bytes) -> None:
     text = data.decode(errors="replace").rstrip()
-    log.emit("nursery", logging.WARNING, text)
+    log.emit("nursery", logging.WARNING, text, {})

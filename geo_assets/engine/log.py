@@ -118,15 +118,20 @@ def configure(style: str = "console", stream: TextIO | None = None) -> None:
         logger.setLevel(logging.INFO)
 
 
-def emit(name: str, level: int, text: str, **values: str) -> None:
-    """Log a record that was made elsewhere (a worker), under its own logger name and fields."""
+def emit(name: str, level: int, text: str, fields: Mapping[str, str]) -> None:
+    """Log a record that was made elsewhere (in a worker), with exactly these fields.
+
+    The fields of the calling place are not used: a callback of the loop runs in the context of
+    whoever registered it, which may be another chunk's.
+    """
     logger = logging.getLogger(name if name.startswith(_ROOT) else f"{_ROOT}.worker.{name}")
-    with bind(**values):
-        logger.log(level, "%s", text, extra={"correlation": bound()})
+    logger.log(level, "%s", text, extra={"correlation": dict(fields)})
 
 
 def _fields(record: logging.LogRecord) -> dict[str, str]:
-    values = getattr(record, "correlation", None) or _bound.get()
+    values = getattr(record, "correlation", None)
+    if values is None:
+        values = _bound.get()
     known = {name: str(values[name]) for name in FIELDS if name in values}
     return known | {name: str(value) for name, value in values.items() if name not in FIELDS}
 

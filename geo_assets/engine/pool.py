@@ -13,7 +13,8 @@ import logging
 import os
 import pickle
 import signal
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +57,9 @@ class _Worker:
     born_bytes: int = 0
     resting_bytes: int = 0
     chunks: int = 0
-    chunk: str = ""
+    busy: bool = False
+    fields: Mapping[str, str] = field(default_factory=dict)
+    """Correlation of what it logs and writes."""
     said: int = 0
     partial: bytes = b""
     tail: str = ""
@@ -92,7 +95,7 @@ class WorkerPool:
         """Have the nursery ready, so that a worker starts within some 20 ms."""
         await self._launcher.warm()
         if self._launcher.pid is not None:
-            self._watch.extra.add(self._launcher.pid)
+            self._watch.nursery = self._launcher.pid
 
     async def run(
         self, chunk: Chunk, folder: Path, lease: Lease, *, fresh: bool = False
@@ -116,8 +119,7 @@ class WorkerPool:
         job = _packed(chunk, folder)
         worker = await self._take(fresh=fresh)
         try:
-            with log.bind(chunk=chunk.id, worker=worker.name):
-                kind, payload = await self._exchange(worker, chunk, lease, job)
+            kind, payload = await self._exchange(worker, chunk, lease, job)
             worker_error = self._watch.end(worker.watched)
             if worker_error is not None:  # killed in the moment it answered: the answer counts
                 await self._discard(worker)
@@ -144,7 +146,8 @@ class WorkerPool:
     async def _exchange(
         self, worker: _Worker, chunk: Chunk, lease: Lease, job: bytes
     ) -> tuple[bytes, bytes]:
-        worker.chunk, worker.said, worker.tail = chunk.id, 0, ""
+        worker.busy, worker.said, worker.tail = True, 0, ""
+        worker.fields = {**log.bound(), "chunk": chunk.id, "worker": worker.name}
         self._watch.begin(worker.watched, chunk.id, lease, worker.resting_bytes, chunk.timeout_s)
         try:
             worker.writer.write(channel.frame(channel.JOB, job))
@@ -154,7 +157,7 @@ class WorkerPool:
                 if kind != channel.LOG:
                     return kind, payload
                 name, level, text = channel.load(payload)
-                log.emit(name, level, text)
+                log.emit(name, level, text, worker.fields)
         finally:
             self._drain(worker)
 
@@ -193,7 +196,8 @@ class WorkerPool:
         return worker
 
     def _give_back(self, worker: _Worker, account: Account) -> None:
-        worker.chunk = ""
+        worker.busy = False
+        worker.fields = {"worker": worker.name}
         worker.chunks += 1
         worker.resting_bytes = account.resting_bytes
         grown = account.resting_bytes - worker.born_bytes
@@ -269,8 +273,7 @@ class WorkerPool:
         worker.tail = (worker.tail + "\n" + text)[-_TEXT_LIMIT:]
         worker.said += len(text)
         if text and worker.said <= _TEXT_PER_CHUNK:
-            fields = {"chunk": worker.chunk} if worker.chunk else {}
-            log.emit("output", logging.WARNING, text[-_TEXT_LIMIT:], worker=worker.name, **fields)
+            log.emit("output", logging.WARNING, text[-_TEXT_LIMIT:], worker.fields)
 
 
 def _packed(chunk: Chunk, folder: Path) -> bytes:

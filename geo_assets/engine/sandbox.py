@@ -30,6 +30,8 @@ SAFE_ENVIRONMENT: Mapping[str, str] = {
     "NUMEXPR_NUM_THREADS": "1",
     "NUMBA_NUM_THREADS": "1",
     "ARROW_IO_THREADS": "1",
+    # Arrow's jemalloc shall not start a thread in the nursery, which forks
+    "JE_ARROW_MALLOC_CONF": "background_thread:false",
     # freed memory goes back to the system early, so that resting sizes stay comparable
     "MALLOC_ARENA_MAX": "2",
     # same input, same bytes: sets of strings iterate in the same order in every worker

@@ -79,8 +79,11 @@ def remove(folder: Path) -> None:
 
 def renew(folder: Path) -> None:
     """Make an empty folder, whatever was there before. Blocking."""
-    remove(folder)
-    folder.mkdir(parents=True)
+    try:
+        folder.mkdir(parents=True)
+    except FileExistsError:
+        remove(folder)
+        folder.mkdir(parents=True)
 
 
 def _claim(root: Path) -> tuple[int, Path]:

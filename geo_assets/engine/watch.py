@@ -7,6 +7,7 @@ workers go on meanwhile. It only samples and kills; what a kill means is settled
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import signal
 import threading
@@ -21,6 +22,8 @@ from geo_assets.errors import WorkerError, WorkerMemory, WorkerTimeout
 PERIOD_S = 0.05
 _NEW_PEAK = 4 << 20
 _PROPORTIONAL_EVERY_S = 0.25
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True, eq=False)
@@ -63,8 +66,8 @@ class Watch:
         note: Callable[[str, int], None] = lambda _name, _size: None,
         tick: Callable[[], None] = lambda: None,
     ) -> None:
-        self.extra: set[int] = {os.getpid()}
-        """Processes that count towards the total but are not watched."""
+        self.nursery = os.getpid()
+        """Process id of the nursery, which counts towards the total; ours until there is one."""
         self._budget = budget
         self._note = note
         self._tick = tick
@@ -117,9 +120,12 @@ class Watch:
         while not self._stopped:
             self._nudge.wait(PERIOD_S)
             self._nudge.clear()
-            with self._lock:
-                self._round()
-            self._tick()
+            try:
+                with self._lock:
+                    self._round()
+                self._tick()
+            except Exception:  # noqa: BLE001 - a thread that ended here would end all limits unseen
+                _log.exception("a round of the watch failed")
 
     def _round(self) -> None:
         now, total = monotonic(), 0
@@ -132,13 +138,16 @@ class Watch:
             self._note("worker_rss_peak", resident)
             if worker.running is not None and worker.running.verdict is None:
                 self._judge(worker, worker.running, anonymous, now)
-        for pid in self.extra:
+        for pid in self._others():
             with contextlib.suppress(OSError):
                 total += sizes(pid)[0]
         if total > self._largest_sum + _NEW_PEAK and now >= self._next_total:
             self._largest_sum = total
             self._next_total = now + _PROPORTIONAL_EVERY_S
             self._measure_total()
+
+    def _others(self) -> set[int]:
+        return {os.getpid(), self.nursery}
 
     def _judge(self, worker: Watched, running: Running, anonymous: int, now: float) -> None:
         if now > running.deadline:
@@ -163,7 +172,7 @@ class Watch:
 
     def _measure_total(self) -> None:
         total = 0
-        for pid in (*self.extra, *(worker.pid for worker in self._workers)):
+        for pid in (*self._others(), *(worker.pid for worker in self._workers)):
             with contextlib.suppress(OSError):
                 total += proportional(pid)
         self._note("memory_peak", total)

@@ -69,9 +69,10 @@ def main(channel_fd: int, output_fd: int, parent: int) -> NoReturn:
     forward = _Forward(line)
     logging.basicConfig(handlers=[forward], level=logging.WARNING, force=True)
     logging.captureWarnings(capture=True)
-    line.send(channel.READY, channel.dump(_memory().anonymous))
+    resting = _memory().anonymous
+    line.send(channel.READY, channel.dump(resting))
     while message := line.receive():
-        kind, payload = _serve(message[1], forward)
+        kind, payload, resting = _serve(message[1], forward, resting)
         sys.stdout.flush()
         sys.stderr.flush()
         line.send(kind, payload)
@@ -130,8 +131,9 @@ class _Forward(logging.Handler):
         self.sent = 0
 
 
-def _serve(job: bytes, forward: _Forward) -> tuple[bytes, bytes]:
-    start, cpu, before = monotonic(), _cpu_s(), _reset_peak()
+def _serve(job: bytes, forward: _Forward, resting: int) -> tuple[bytes, bytes, int]:
+    start, cpu = monotonic(), _cpu_s()
+    _reset_peak()
     recycle, chunk = False, ""
     try:
         chunk, level, kernel, spec, workdir = _load(job)
@@ -143,7 +145,7 @@ def _serve(job: bytes, forward: _Forward) -> tuple[bytes, bytes]:
         kind, answer = channel.ERROR, _sendable(error, chunk)
         recycle = isinstance(error, MemoryError)
     memory = _memory()
-    peak = max(0, memory.peak - before)
+    peak = max(0, memory.peak - resting)
     forward.end_of_chunk()
     if peak > _TRIM_ABOVE and sys.platform == "linux":
         ctypes.CDLL(None).malloc_trim(0)
@@ -155,7 +157,7 @@ def _serve(job: bytes, forward: _Forward) -> tuple[bytes, bytes]:
         cpu_s=_cpu_s() - cpu,
         recycle=recycle,
     )
-    return kind, _packed(answer, account, kind)
+    return kind, _packed(answer, account, kind), memory.anonymous
 
 
 def _load(job: bytes) -> tuple[str, int, Any, Any, str]:
@@ -244,11 +246,10 @@ class _Memory:
     """The most anonymous bytes since `_reset_peak`: the peak less what files back now."""
 
 
-def _reset_peak() -> int:
-    """Start a new high-water mark; the anonymous bytes of this moment."""
+def _reset_peak() -> None:
+    """Start a new high-water mark."""
     with contextlib.suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
-    return _memory().anonymous
 
 
 def _memory() -> _Memory:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import random
 import signal
 
 import psutil
@@ -202,3 +203,24 @@ async def test_a_worker_that_grew_is_recycled(settings):
             for n in range(4)
         ]
     assert pids[0] == pids[1] != pids[2] == pids[3]
+
+
+async def test_chaos(engine, tmp_path):
+    """Random faults among good chunks: every good one is done, every bad one is its own loss."""
+    chance = random.Random(11)
+    bad = [kernel for kernel, _, _ in LOSSES if kernel is not faulty.foreign]
+    kernels = [chance.choice([faulty.good, faulty.good, *bad]) for _ in range(40)]
+    chunks = [
+        make(kernel, number, timeout=0.2, mib=chance.randint(0, 150))
+        for number, kernel in enumerate(kernels)
+    ]
+    items = await collect(engine, chunks)
+    assert len(items) == 40
+    for number, kernel in enumerate(kernels):
+        item = items[f"c{number}"]
+        if kernel is faulty.good:
+            assert isinstance(item, Done), item
+            assert item.value["number"] == number
+        else:
+            assert isinstance(item, Lost)
+    assert engine.budget.peak <= engine.budget.total

@@ -6,6 +6,7 @@ import asyncio
 import io
 import json
 import logging
+from dataclasses import replace
 
 import pytest
 
@@ -121,9 +122,20 @@ async def test_records_of_a_worker_carry_run_chunk_and_worker(settings, lines):
         assert (line["run"], line["chunk"], line["worker"]) == ("r1", "c7", "w1")
 
 
+async def test_output_is_filed_under_the_chunk_that_made_it(settings, lines):
+    """One worker, three partitions: nothing of the first sticks to the others."""
+    async with Engine.open(replace(settings, workers=1), preload=()) as engine:
+        for number, day in enumerate(["monday", "tuesday", "wednesday"]):
+            with log.bind(partition=day):
+                await engine.run(make(faulty.talk, number))
+    output = [line for line in lines() if line["logger"] == "geo_assets.worker.output"]
+    seen = {(line["partition"], line["chunk"], line["worker"]) for line in output}
+    assert seen == {("monday", "c0", "w1"), ("tuesday", "c1", "w1"), ("wednesday", "c2", "w1")}
+
+
 async def test_a_flood_of_records_is_cut(settings, lines):
     async with Engine.open(settings, preload=()) as engine:
         await engine.run(make(faulty.chatter, 1000))
-    messages = [line["message"] for line in lines()]
+    messages = [line["message"] for line in lines() if "worker" in line]
     assert messages[-1] == "800 more log records left out"
     assert len(messages) == 201

@@ -21,7 +21,7 @@ async def until(true):
 
 
 def all_busy(engine):
-    return sum(bool(worker.chunk) for worker in engine.pool._all) == 2
+    return sum(worker.busy for worker in engine.pool._all) == 2
 
 
 async def test_completion_order(engine):
