@@ -104,31 +104,35 @@ def build_world(
         _districts(world, polygons, planted),
         *_events(world, _days(dates)[0], days, events_per_day, planted),
     ]
-    shutil.rmtree(root / _PARTS, ignore_errors=True)  # of a call that was killed
-    made = _read_marker(root)
-    _remove(root, made.keys() - {product.name for product in products})
-    entries: dict[str, Any] = {}
-    written, kept = [], []
-    for product in products:
-        entry = made.get(product.name)
-        if entry is not None and _current(root, product, entry):
-            kept.append(product.name)
-        else:
-            entry = _make(root, product)
-            written.append(product.name)
-        entries[product.name] = entry
-        _write_json(root / _MARKER, {"files": {**made, **entries}})
-    _write_json(root / _MARKER, {"files": entries})
+    entries, written = _complete(root, products)
     truth = _truth(world, entries)
     _write_json(root / _TRUTH, truth)
     return WorldReport(
         folder=root,
         written=tuple(written),
-        kept=tuple(kept),
+        kept=tuple(name for name in entries if name not in written),
         size=sum(entry["size"] for entry in entries.values()),
         truth=truth,
         seconds=time.monotonic() - began,
     )
+
+
+def _complete(root: Path, products: Sequence[_Product]) -> tuple[dict[str, Any], list[str]]:
+    """Make the products that are not current; the marker is kept true after each."""
+    shutil.rmtree(root / _PARTS, ignore_errors=True)  # of a call that was killed
+    made = _read_marker(root)
+    _remove(root, made.keys() - {product.name for product in products})
+    entries: dict[str, Any] = {}
+    written = []
+    for product in products:
+        entry = made.get(product.name)
+        if entry is None or not _current(root, product, entry):
+            entry = _make(root, product)
+            written.append(product.name)
+        entries[product.name] = entry
+        _write_json(root / _MARKER, {"files": {**made, **entries}})
+    _write_json(root / _MARKER, {"files": entries})
+    return entries, written
 
 
 def _scenes(world: World, days: Sequence[dt.date]) -> Iterator[_Product]:
