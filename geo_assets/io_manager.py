@@ -4,7 +4,8 @@ I/O managers are synchronous in Dagster, so nothing heavy happens here: an asset
 objects before, `handle_output` only commits them, `load_input` only reads a commit.
 """
 
-from __future__ import annotations
+# Dagster reads the annotations of resources as objects, not as text, so this module does without
+# `from __future__ import annotations`.
 
 import asyncio
 import threading
@@ -64,7 +65,7 @@ class GeoIOManager(dg.ConfigurableIOManager):
             if len(values) == 1:
                 context.add_output_metadata(metadata)
             else:
-                context.log.info(f"committed {artifact.label}, version {artifact.version}")
+                context.log.info("committed %s, version %s", artifact.label, artifact.version)
 
     async def _publish(
         self, context: dg.OutputContext, partition: str | None, value: Any

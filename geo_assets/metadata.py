@@ -63,7 +63,7 @@ def _table(properties: Mapping[str, Any]) -> dict[str, dg.MetadataValue]:
         schema = dg.TableSchema(
             columns=[dg.TableColumn(name=name, type=kind) for name, kind in columns.items()]
         )
-        metadata["dagster/column_schema"] = dg.MetadataValue.column_schema(schema)
+        metadata["dagster/column_schema"] = dg.MetadataValue.table_schema(schema)
     if "rows" in properties:
         metadata["dagster/row_count"] = dg.MetadataValue.int(properties["rows"])
     return metadata

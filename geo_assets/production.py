@@ -42,6 +42,9 @@ class Publication:
     """West, south, east, north in EPSG:4326 degrees."""
     datetime: str | None = None
     """RFC 3339 time that the data is of."""
+    pictures: Mapping[str, str] = field(default_factory=dict)
+    """Markdown by title, shown with the materialization: what is true of this run, such as
+    resumed chunks, and therefore no part of the version."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,6 +1,7 @@
 """Dagster resources: where artifacts and sources lie, and the engine that does CPU work."""
 
-from __future__ import annotations
+# Dagster reads the annotations of resources as objects, not as text, so this module does without
+# `from __future__ import annotations`.
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -59,7 +60,7 @@ class GeoEngine(dg.ConfigurableResource[None]):
     _engine: Engine | None = PrivateAttr(default=None)
 
     @classmethod
-    def from_settings(cls, settings: Settings) -> GeoEngine:
+    def from_settings(cls, settings: Settings) -> "GeoEngine":
         """The resource that `settings` describe."""
         return cls(
             workers=settings.workers,
@@ -71,7 +72,7 @@ class GeoEngine(dg.ConfigurableResource[None]):
     @asynccontextmanager
     async def yield_for_execution(
         self, context: dg.InitResourceContext
-    ) -> AsyncIterator[GeoEngine]:
+    ) -> AsyncIterator["GeoEngine"]:
         """Open the engine for the run and close it with it."""
         del context
         settings = Settings(

@@ -96,7 +96,7 @@ def _narrated(
 def _line(entry: dg.EventLogEntry) -> str | None:
     event = entry.dagster_event
     if event is None:
-        return f"    {entry.user_message}" if entry.level >= _INFO else None
+        return f"    {entry.user_message}" if int(entry.level) == _INFO else None
     if event.is_step_materialization:
         made = event.step_materialization_data.materialization
         name = made.asset_key.to_user_string() + (f"[{made.partition}]" if made.partition else "")
@@ -122,10 +122,13 @@ def _current(how: dg.MetadataValue | None) -> str:
 
 
 def _first_line(event: dg.DagsterEvent) -> str:
-    error = event.step_failure_data.error
-    if event.step_failure_data.user_failure_data:
-        return str(event.step_failure_data.user_failure_data.description)
-    return error.message.strip().splitlines()[0] if error else "failed"
+    failure = event.step_failure_data
+    if failure.user_failure_data and failure.user_failure_data.description:
+        return failure.user_failure_data.description
+    error = failure.error
+    while error is not None and error.cause is not None:
+        error = error.cause
+    return error.message.strip() if error else "failed"
 
 
 def _errors(result: dg.ExecuteInProcessResult) -> Iterator[str]:

@@ -194,10 +194,12 @@ class _Progress:
 def _how(result: Staged | Current) -> dict[str, Any]:
     if isinstance(result, Current):
         return {"geo_assets/outcome": "current already, nothing done"}
+    pictures = result.publication.pictures
     return {
         "geo_assets/outcome": "made",
         "geo_assets/chunks": result.chunks,
         "geo_assets/chunks_resumed": result.resumed,
+        **{title: dg.MetadataValue.md(markdown) for title, markdown in pictures.items()},
     }
 
 

@@ -3,27 +3,40 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
 
-from geo_assets.assets.body import materialize
-from geo_assets.assets.options import HEAVY, asset_options
+from geo_assets.assets.body import Plan
+from geo_assets.assets.factory import recipe_asset
 from geo_assets.assets.raw import RawRecipe, plan_raw
-from geo_assets.checks.raster import scene_checks, tile_checks
+from geo_assets.checks.raster import tile_checks
 from geo_assets.declarations import SceneSeries
 from geo_assets.errors import InputError
 from geo_assets.grids import Grid
-from geo_assets.kernels.finish import finish_tiles_chunk
+from geo_assets.kernels.preview import (
+    PreviewSpec,
+    draw_raster,
+    grid_svg,
+    predicted_preview_bytes,
+)
 from geo_assets.kernels.scene import SceneSpec, inspect_scene, predicted_inspect_bytes
+from geo_assets.kernels.tile_index import (
+    TileIndexSpec,
+    index_tiles,
+    tile_record,
+    write_records,
+)
 from geo_assets.kernels.tiling import plan_chunks
+from geo_assets.metadata import picture
 from geo_assets.model import GEOTIFF, Artifact, Chunk, Json, fingerprint
 from geo_assets.partitions import scene_partitions
-from geo_assets.production import Publication
-from geo_assets.resources import GeoEngine, GeoStore
+from geo_assets.production import Bench, OnceByKey, Publication
+from geo_assets.resources import GeoStore
 from geo_assets.store.artifact import ArtifactStore, ChunkReceipt, Draft
 
 TILES_FORMAT = 1
@@ -79,67 +92,53 @@ def raster_tiles_asset(
         nodata=nodata,
         compress=compress,
     )
-    raw = _raw_asset(series, owners)
-    tiles = _tiles_asset(series, owners)
-    return dg.Definitions(
-        assets=[raw, tiles], asset_checks=[*scene_checks(series), *tile_checks(series)]
-    )
-
-
-def _raw_asset(series: SceneSeries, owners: Sequence[str]) -> dg.AssetsDefinition:
-    @dg.asset(
-        **asset_options(("raw", series.scenes), owners, kinds={"tiff"}),
-        partitions_def=scene_partitions(series),
-        backfill_policy=dg.BackfillPolicy.single_run(),
-        output_required=False,
+    raw = recipe_asset(
+        ("raw", series.scenes),
+        partial(_raw_planner, series),
         description=f"Scenes as delivered, from `{series.source}`.",
+        kinds={"tiff"},
+        partitions=scene_partitions(series),
+        owners=owners,
+        heavy=False,
     )
-    async def raw_scenes(
-        context: dg.AssetExecutionContext, geo_store: GeoStore, geo_engine: GeoEngine
-    ) -> AsyncIterator[Any]:
-        sources, store = geo_store.sources(), geo_store.artifacts()
-
-        async def plan(partition: str | None, folder: Path) -> RawRecipe:
-            return await plan_raw(
-                asset=("raw", series.scenes),
-                partition=partition,
-                pattern=series.source,
-                bands=series.bands,
-                inspection=_SceneInspection(series),
-                sources=sources,
-                store=store,
-                folder=folder,
-            )
-
-        async for event in materialize(context, plan, store=geo_store, engine=geo_engine):
-            yield event
-
-    return raw_scenes
-
-
-def _tiles_asset(series: SceneSeries, owners: Sequence[str]) -> dg.AssetsDefinition:
-    @dg.asset(
-        **asset_options(("core", series.name), owners, kinds={"tiff", "parquet"}),
-        deps=[dg.AssetKey(["raw", series.scenes])],
-        partitions_def=scene_partitions(series),
-        backfill_policy=dg.BackfillPolicy.single_run(),
-        output_required=False,
-        pool=HEAVY,
-        description=f"COG tiles of each scene on {series.grid}, with a GeoParquet index.",
+    tiles = recipe_asset(
+        ("core", series.name),
+        partial(_tiles_planner, series),
+        description=f"COG tiles of each scene on `{series.grid}`, with a GeoParquet index.",
+        kinds={"tiff", "parquet"},
+        deps=[raw],
+        partitions=scene_partitions(series),
+        owners=owners,
     )
-    async def scene_tiles(
-        context: dg.AssetExecutionContext, geo_store: GeoStore, geo_engine: GeoEngine
-    ) -> AsyncIterator[Any]:
-        store = geo_store.artifacts()
+    return dg.Definitions(assets=[raw, tiles], asset_checks=tile_checks(series))
 
-        async def plan(partition: str | None, folder: Path) -> TilesRecipe:
-            del folder
-            return await plan_tiles(series, partition, store)
 
-        async for event in materialize(context, plan, store=geo_store, engine=geo_engine):
-            yield event
+def _raw_planner(series: SceneSeries, geo_store: GeoStore) -> Plan:
+    sources, store = geo_store.sources(), geo_store.artifacts()
 
-    return scene_tiles
+    async def plan(partition: str | None, folder: Path) -> RawRecipe:
+        return await plan_raw(
+            asset=("raw", series.scenes),
+            partition=partition,
+            pattern=series.source,
+            bands=series.bands,
+            inspection=_SceneInspection(series),
+            sources=sources,
+            store=store,
+            folder=folder,
+        )
+
+    return plan
+
+
+def _tiles_planner(series: SceneSeries, geo_store: GeoStore) -> Plan:
+    store = geo_store.artifacts()
+
+    async def plan(partition: str | None, folder: Path) -> TilesRecipe:
+        del folder
+        return await plan_tiles(series, partition, store)
+
+    return plan
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,28 +146,49 @@ class _SceneInspection:
     """Opens scenes under guards."""
 
     series: SceneSeries
-    media_type: str = GEOTIFF
+
+    @property
+    def media_type(self) -> str:
+        """Of scenes that are delivered as GeoTIFF."""
+        return GEOTIFF
 
     def chunk(self, files: Sequence[Path]) -> Chunk:
         """The headers of one scene."""
         spec = SceneSpec(files=tuple(files), crs=self.series.crs, expected_crs=self.series.crs)
-        return Chunk(
-            id="scene",
-            kernel=inspect_scene,
-            spec=spec,
-            predicted_bytes=predicted_inspect_bytes(),
+        predicted = predicted_inspect_bytes()
+        return Chunk(id="scene", kernel=inspect_scene, spec=spec, predicted_bytes=predicted)
+
+    def picture(self, files: Sequence[Path]) -> Chunk:
+        """A look at the scene."""
+        spec = PreviewSpec(
+            files=tuple(files),
+            title=self.series.scenes,
+            stacked=len(files) > 1,
+            crs=self.series.crs,
+            nodata=self.series.nodata,
         )
+        predicted = predicted_preview_bytes()
+        return Chunk(id="preview", kernel=draw_raster, spec=spec, predicted_bytes=predicted)
 
     def describe(self, facts: Mapping[str, Any]) -> Publication:
         """The scene's place, and its facts for those who cut it."""
+        first = facts["files"][0]
         return Publication(
             objects=(),
-            properties={"scene": dict(facts), "numbers": {"bands": facts["bands"]}},
+            properties={
+                "scene": dict(facts),
+                "numbers": {
+                    "bands": facts["bands"],
+                    "width": first["width"],
+                    "height": first["height"],
+                },
+                "texts": {"crs": facts["crs_name"], "dtype": ", ".join(sorted(set(first["dtypes"])))},
+            },
             bbox=facts["bbox"],
         )
 
     def config(self) -> Json:
-        """The CRS that is expected."""
+        """What is expected of a scene."""
         return {"crs": self.series.crs, "bands": list(self.series.bands)}
 
 
@@ -179,21 +199,112 @@ class TilesRecipe:
     series: SceneSeries
     scene: Artifact
     store: ArtifactStore
+    asset: tuple[str, ...]
     partition: str | None
     version: str
     inputs: Mapping[str, str]
-    asset: tuple[str, ...]
+    downloads: OnceByKey = field(default_factory=OnceByKey)
 
-    def chunks(self) -> Sequence[Chunk]:
+    async def chunks(self, bench: Bench) -> Sequence[Chunk]:
         """Neighbouring cells together."""
-        facts = self.scene.properties["scene"]
+        del bench
+        series = self.series
         return plan_chunks(
-            facts,
-            self.series.grid,
+            self.scene.properties["scene"],
+            series.grid,
             [Path(item.name) for item in self.scene.with_role("data")],
-            resampling=self.series.effective_resampling,
-            categorical=self.series.categorical,
-            nodata=self.series.nodata,
-            compress=self.series.compress,
-            source_crs=self.series.crs,
+            resampling=series.effective_resampling,
+            categorical=series.categorical,
+            nodata=series.nodata,
+            compress=series.compress,
+            source_crs=series.crs,
         )
+
+    async def fetch(self, chunk: Chunk, folder: Path) -> Chunk:
+        """Bring the scene here, whole and once: every block is then read from the local disk."""
+
+        async def download() -> tuple[Path, ...]:
+            names = [item.name for item in self.scene.with_role("data")]
+            return tuple([await self.store.local_file(self.scene, name, folder) for name in names])
+
+        files = await self.downloads.get("scene", download)
+        return chunk.with_spec(replace(chunk.spec, files=files))
+
+    async def finish(
+        self, draft: Draft, receipts: Sequence[ChunkReceipt], bench: Bench
+    ) -> Publication:
+        """Index the tiles."""
+        tiles = [stored for receipt in receipts for stored in receipt.objects]
+        empty = [cell for receipt in receipts for cell in receipt.facts["empty"]]
+        if not tiles:
+            raise InputError("A scene has data somewhere on its grid",
+                             f"{len(empty)} cells, all without data", self.scene.label,
+                             "Check nodata and the scene.")  # fmt: skip
+        records = bench.folder / "tiles.jsonl"
+        await asyncio.to_thread(write_records, records, [tile_record(tile) for tile in tiles])
+        spec = TileIndexSpec(records=records, crs=self.series.grid.crs_wkt)
+        index = await bench.run(
+            Chunk(id="index", kernel=index_tiles, spec=spec, predicted_bytes=_INDEX_BYTES)
+        )
+        stored = [await draft.stage(file) for file in index.files]
+        scene = self.scene.properties
+        return Publication(
+            objects=(*stored, *tiles),
+            properties={
+                "crs": self.series.grid.crs_wkt,
+                "grid": self.series.grid.to_dict(),
+                "tiles": len(tiles),
+                "empty": len(empty),
+                "thumbnail": scene.get("thumbnail", ""),
+                "numbers": {
+                    "tiles": len(tiles),
+                    "cells_empty": len(empty),
+                    "valid_share": index.files[0].facts["valid_share"],
+                },
+                "texts": {"grid": str(self.series.grid), "resampling": self.series.effective_resampling},
+            },
+            bbox=scene["scene"]["bbox"],
+            pictures=_coverage(await self.chunks(bench), receipts, self.scene.label),
+        )
+
+
+_INDEX_BYTES = 256 << 20
+"""Some 100,000 tiles as a GeoDataFrame."""
+
+
+async def plan_tiles(
+    series: SceneSeries, partition: str | None, store: ArtifactStore
+) -> TilesRecipe:
+    """The recipe for the newest delivery of a scene.
+
+    Raises:
+        InputError: The scene was not fetched yet.
+    """
+    scene = await store.newest(("raw", series.scenes), partition)
+    if scene is None:
+        raise InputError("A scene is fetched before it is cut", "no version",
+                         f"raw/{series.scenes}[{partition}]",
+                         f"Materialize raw/{series.scenes} first.")  # fmt: skip
+    return TilesRecipe(
+        series=series,
+        scene=scene,
+        store=store,
+        asset=("core", series.name),
+        partition=partition,
+        version=fingerprint("tiles", TILES_FORMAT, scene.version, series.config()),
+        inputs={scene.label: scene.version},
+    )
+
+
+def _coverage(
+    chunks: Sequence[Chunk], receipts: Sequence[ChunkReceipt], title: str
+) -> dict[str, str]:
+    """The grid, coloured by what became of each cell."""
+    cells = {cell.id: cell for chunk in chunks for cell in chunk.spec.cells}
+    states: dict[str, str] = {}
+    for receipt in receipts:
+        made = "resumed" if receipt.resumed else "made"
+        states |= {tile.facts["cell"]: made for tile in receipt.objects}
+        states |= dict.fromkeys(receipt.facts["empty"], "empty")
+    svg, alt = grid_svg(cells, states, title)
+    return {"coverage": picture(svg.encode(), "image/svg+xml", alt)}

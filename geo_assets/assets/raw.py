@@ -20,11 +20,17 @@ FORMAT = 1
 class Inspection(Protocol):
     """What is specific to one kind of source."""
 
-    media_type: str
-    """Of files that the inspection does not publish itself."""
+    @property
+    def media_type(self) -> str:
+        """Of files that the inspection does not publish itself."""
+        ...
 
     def chunk(self, files: Sequence[Path]) -> Chunk:
         """The work that opens the fetched files and tells what they are."""
+        ...
+
+    def picture(self, files: Sequence[Path]) -> Chunk | None:
+        """The work that draws the files, if they can be drawn; it gives `thumbnail` as a fact."""
         ...
 
     def describe(self, facts: Mapping[str, Any]) -> Publication:
@@ -61,8 +67,7 @@ class RawRecipe:
     async def finish(
         self, draft: Draft, receipts: Sequence[ChunkReceipt], bench: Bench
     ) -> Publication:
-        """Stage the files that the inspection has not published itself."""
-        del bench
+        """Stage the files that the inspection has not published itself, and a picture."""
         described = self.inspection.describe(receipts[0].facts)
         published = {stored.name for stored in receipts[0].objects}
         kept = []
@@ -77,6 +82,11 @@ class RawRecipe:
             "sources": list(self.identities),
             "rules": self.inspection.config(),
         }
+        drawing = self.inspection.picture(self.files)
+        if drawing is not None:
+            drawn = await bench.run(drawing)
+            kept += [await draft.stage(file) for file in drawn.files]
+            properties["thumbnail"] = drawn.facts["thumbnail"]
         return Publication(
             objects=(*receipts[0].objects, *kept),
             properties=properties,

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
 
-from geo_assets.assets.body import materialize
-from geo_assets.assets.options import HEAVY, asset_options
+from geo_assets.assets.body import Plan
+from geo_assets.assets.factory import recipe_asset
 from geo_assets.assets.raw import RawRecipe, plan_raw
 from geo_assets.checks.vector import layer_check_spec, layer_checks
-from geo_assets.dagster_internals import preview_features
 from geo_assets.declarations import Layer
 from geo_assets.errors import InputError
 from geo_assets.kernels.layer import LayerSpec, predicted_bytes
@@ -22,7 +22,7 @@ from geo_assets.kernels.vector_inspect import InspectSpec, inspect_layer
 from geo_assets.metadata import svg_markdown
 from geo_assets.model import Artifact, Chunk, Findings, Json, fingerprint
 from geo_assets.production import Bench, Publication
-from geo_assets.resources import GeoEngine, GeoStore
+from geo_assets.resources import GeoStore
 from geo_assets.store.artifact import ArtifactStore, ChunkReceipt, Draft
 
 LAYER_FORMAT = 1
@@ -58,74 +58,53 @@ def vector_layer_asset(
     """
     layer = Layer(name=name, source=source, crs=crs, **options)
     layer.check_partitions(partitions is not None)
-    with preview_features():
-        raw = _raw_asset(layer, partitions, owners)
-        core = _core_asset(layer, partitions, owners)
+    raw = recipe_asset(
+        ("raw", name),
+        partial(_raw_planner, layer),
+        description=f"The layer as delivered, from `{source}`.",
+        kinds={"file"},
+        partitions=partitions,
+        owners=owners,
+        heavy=False,
+    )
+    core = recipe_asset(
+        ("core", name),
+        partial(_core_planner, layer),
+        description=f"The layer in {crs}, checked, as GeoParquet 1.1.",
+        kinds={"parquet"},
+        deps=[raw],
+        partitions=partitions,
+        owners=owners,
+    )
     return dg.Definitions(assets=[raw, core], asset_checks=layer_checks(layer, partitions))
 
 
-def _partitioning(partitions: dg.PartitionsDefinition[Any] | None) -> dict[str, Any]:
-    if partitions is None:
-        return {}
-    return {"partitions_def": partitions, "backfill_policy": dg.BackfillPolicy.single_run()}
+def _raw_planner(layer: Layer, geo_store: GeoStore) -> Plan:
+    sources, store = geo_store.sources(), geo_store.artifacts()
+
+    async def plan(partition: str | None, folder: Path) -> RawRecipe:
+        return await plan_raw(
+            asset=("raw", layer.name),
+            partition=partition,
+            pattern=layer.source,
+            bands=(),
+            inspection=_LayerInspection(layer),
+            sources=sources,
+            store=store,
+            folder=folder,
+        )
+
+    return plan
 
 
-def _raw_asset(
-    layer: Layer, partitions: dg.PartitionsDefinition[Any] | None, owners: Sequence[str]
-) -> dg.AssetsDefinition:
-    @dg.asset(
-        **asset_options(("raw", layer.name), owners, kinds={"file"}),
-        **_partitioning(partitions),
-        output_required=False,
-        description=f"The layer as delivered, from `{layer.source}`.",
-    )
-    async def raw_layer(
-        context: dg.AssetExecutionContext, geo_store: GeoStore, geo_engine: GeoEngine
-    ) -> AsyncIterator[Any]:
-        sources, store = geo_store.sources(), geo_store.artifacts()
+def _core_planner(layer: Layer, geo_store: GeoStore) -> Plan:
+    store = geo_store.artifacts()
 
-        async def plan(partition: str | None, folder: Path) -> RawRecipe:
-            return await plan_raw(
-                asset=("raw", layer.name),
-                partition=partition,
-                pattern=layer.source,
-                bands=(),
-                inspection=_LayerInspection(layer),
-                sources=sources,
-                store=store,
-                folder=folder,
-            )
+    async def plan(partition: str | None, folder: Path) -> LayerRecipe:
+        del folder
+        return await plan_layer(layer, partition, store)
 
-        async for event in materialize(context, plan, store=geo_store, engine=geo_engine):
-            yield event
-
-    return raw_layer
-
-
-def _core_asset(
-    layer: Layer, partitions: dg.PartitionsDefinition[Any] | None, owners: Sequence[str]
-) -> dg.AssetsDefinition:
-    @dg.asset(
-        **asset_options(("core", layer.name), owners, kinds={"parquet"}),
-        **_partitioning(partitions),
-        deps=[dg.AssetKey(["raw", layer.name])],
-        output_required=False,
-        pool=HEAVY,
-        description=f"The layer in {layer.crs}, checked, as GeoParquet 1.1.",
-    )
-    async def core_layer(
-        context: dg.AssetExecutionContext, geo_store: GeoStore, geo_engine: GeoEngine
-    ) -> AsyncIterator[Any]:
-        store = geo_store.artifacts()
-
-        async def plan(partition: str | None, folder: Path) -> LayerRecipe:
-            del folder
-            return await plan_layer(layer, partition, store)
-
-        async for event in materialize(context, plan, store=geo_store, engine=geo_engine):
-            yield event
-
-    return core_layer
+    return plan
 
 
 _INSPECT_BYTES = 400 << 20
@@ -137,7 +116,11 @@ class _LayerInspection:
     """Reads a delivery once, so that a damaged one is refused where it arrives."""
 
     layer: Layer
-    media_type: str = "application/octet-stream"
+
+    @property
+    def media_type(self) -> str:
+        """Of deliveries in any format."""
+        return "application/octet-stream"
 
     def chunk(self, files: Sequence[Path]) -> Chunk:
         """The whole delivery."""
@@ -150,6 +133,11 @@ class _LayerInspection:
         return Chunk(
             id="layer", kernel=inspect_layer, spec=spec, predicted_bytes=_INSPECT_BYTES
         )
+
+    def picture(self, files: Sequence[Path]) -> Chunk | None:
+        """None: the core layer is drawn."""
+        del files
+        return None
 
     def describe(self, facts: Mapping[str, Any]) -> Publication:
         """What was delivered."""

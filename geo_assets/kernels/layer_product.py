@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from pathlib import Path
+
+from pyproj import Transformer
 
 from geo_assets.errors import ContractError
 from geo_assets.kernels.layer import LayerSpec, build_layer
@@ -25,7 +28,7 @@ def make_layer(spec: LayerProductSpec, workdir: Path) -> KernelResult:
 
     Returns:
         The files of `build_layer` and the picture of `check_layer`. Facts: those of
-        `build_layer`, and under `checked` those of `check_layer`.
+        `build_layer`, under `checked` those of `check_layer`, and `bbox` in degrees.
 
     Raises:
         ContractError: The file written has another CRS or schema than declared.
@@ -46,6 +49,15 @@ def make_layer(spec: LayerProductSpec, workdir: Path) -> KernelResult:
         replace(file, facts={"alt": checked.facts["alt"], "title": "preview"})
         for file in checked.files
     )
-    return KernelResult(
-        files=(*made.files, *pictures), facts=dict(made.facts) | {"checked": dict(checked.facts)}
-    )
+    facts = dict(made.facts) | {"checked": dict(checked.facts)}
+    facts["bbox"] = _lonlat(made.facts["bounds"], spec.check.crs)
+    return KernelResult(files=(*made.files, *pictures), facts=facts)
+
+
+def _lonlat(bounds: list[float] | None, crs: str) -> list[float] | None:
+    """West, south, east, north in degrees; None where the layer has no place there."""
+    if bounds is None:
+        return None
+    to_degrees = Transformer.from_crs(crs, "OGC:CRS84", always_xy=True)
+    box = to_degrees.transform_bounds(*bounds[:4], densify_pts=21)
+    return list(box) if all(map(math.isfinite, box)) else None

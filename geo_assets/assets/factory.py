@@ -1,0 +1,72 @@
+"""Makes Dagster assets of recipes; every factory of the project goes through here."""
+
+# Dagster reads the annotations of asset functions as objects, not as text, so this module does
+# without `from __future__ import annotations`.
+
+from collections.abc import Callable, Sequence
+from typing import Any, TypeAlias
+
+import dagster as dg
+
+from geo_assets.assets.body import Plan, materialize
+from geo_assets.dagster_internals import preview_features
+from geo_assets.resources import GeoEngine, GeoStore
+
+HEAVY = "heavy"
+"""The Dagster pool of steps that use all workers: one at a time on a host."""
+
+Planner: TypeAlias = Callable[[GeoStore], Plan]
+"""Given the store of a run, how each partition is planned."""
+
+
+def recipe_asset(
+    key: Sequence[str],
+    planner: Planner,
+    *,
+    description: str,
+    kinds: set[str],
+    deps: Sequence[Any] = (),
+    partitions: dg.PartitionsDefinition[Any] | None = None,
+    owners: Sequence[str] = (),
+    heavy: bool = True,
+) -> dg.AssetsDefinition:
+    """An asset whose partitions are made by recipes.
+
+    The group is the layer, the key is the storage path. A run may cover any number of partitions.
+
+    Args:
+        key: The asset key.
+        planner: Plans each partition.
+        description: What the UI says of it; Markdown.
+        kinds: Icons in the UI.
+        deps: Upstream assets.
+        partitions: The partitions, if any.
+        owners: Dagster owners: `team:geo` or an e-mail address.
+        heavy: It uses all workers: one such step at a time on a host.
+    """
+    partitioning: dict[str, Any] = {}
+    if partitions is not None:
+        policy = dg.BackfillPolicy.single_run()
+        partitioning = {"partitions_def": partitions, "backfill_policy": policy}
+
+    with preview_features():
+
+        @dg.asset(
+            key=list(key),
+            group_name=key[0],
+            owners=list(owners) or None,
+            kinds=kinds,
+            deps=list(deps),
+            description=description,
+            output_required=False,
+            pool=HEAVY if heavy else None,
+            **partitioning,
+        )
+        async def asset(  # type: ignore[no-untyped-def]  # noqa: ANN202 - Dagster would check it
+            context: dg.AssetExecutionContext, geo_store: GeoStore, geo_engine: GeoEngine
+        ):
+            plan = planner(geo_store)
+            async for event in materialize(context, plan, store=geo_store, engine=geo_engine):
+                yield event
+
+    return asset
