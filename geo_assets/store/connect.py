@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from obstore.exceptions import BaseError
 from obstore.store import AzureStore, GCSStore, HTTPStore, MemoryStore, S3Store
 
-from geo_assets.errors import ConfigError
+from geo_assets.errors import ConfigError, InputError
 from geo_assets.store.faults import NO_CREDENTIALS
 from geo_assets.store.objects import S3Access
 from geo_assets.store.paths import checked_path
@@ -58,8 +58,10 @@ def open_remote(uri: str, scheme: str, s3: S3Access) -> RemoteObjects:
     if not bucket or "?" in uri:
         shown = uri.split("?", 1)[0]
         raise ConfigError("The address of a bucket is scheme://bucket/prefix", repr(shown))
-    if prefix:
-        checked_path(prefix, uri)
+    try:
+        checked_path(prefix or "root", uri)
+    except InputError as error:
+        raise ConfigError(error.rule, error.got, uri) from None
     address = f"{scheme}://{bucket}/{prefix}".rstrip("/")
     secrets = [os.environ.get(name) for name in _SECRET_VARIABLES]
     if scheme == "memory":

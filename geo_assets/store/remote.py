@@ -44,6 +44,7 @@ _STREAMED = 16 << 20
 _RANGE = 8 << 20
 _RANGES_AT_ONCE = 4
 _PAGE = 1000
+_ROOT = "."
 _TIMEOUT_S = 300
 _IDLE_S = 60
 _BYTES_PER_TIMEOUT = 256 << 20
@@ -147,7 +148,7 @@ class RemoteObjects:
         pages, failures = self._pages(prefix, after), 0
         while True:
             try:
-                page = await self._attempt(partial(_next, pages), prefix)
+                page = await self._attempt(partial(_next, pages), prefix or _ROOT)
             except TransientError:
                 # A stream that failed would end without a word: begin after the last path.
                 if (failures := failures + 1) >= self._backoff.attempts:
@@ -164,7 +165,8 @@ class RemoteObjects:
     async def folders(self, prefix: str) -> Sequence[str]:
         self._refuse_listing()
         found = await self._call(
-            lambda: obstore.list_with_delimiter_async(self._reader, prefix or None), prefix
+            lambda: obstore.list_with_delimiter_async(self._reader, prefix or None),
+            prefix or _ROOT,
         )
         return sorted(folder.rsplit("/", 1)[-1] for folder in found["common_prefixes"])
 
@@ -265,7 +267,7 @@ class RemoteObjects:
         return await self._backoff.call(lambda: self._attempt(work, path))
 
     async def _attempt(self, work: Callable[[], Awaitable[T]], path: str) -> T:
-        if path:
+        if path != _ROOT:
             checked_path(path, self.uri)
         try:
             return await work()
