@@ -45,6 +45,12 @@ def geometry_column(layer: Path) -> GeoColumn:
     return column
 
 
+def decode(wkb: NDArray[np.object_]) -> Geometries:
+    """Geometries of WKB, also of coordinates that are NaN."""
+    with np.errstate(invalid="ignore"):  # GEOS compares coordinates while it reads them
+        return shapely.from_wkb(wkb)  # type: ignore[no-any-return]
+
+
 def write_spool(
     layer: Path, folder: Path, change: Callable[[Geometries], Geometries] | None = None
 ) -> Bounds:
@@ -62,12 +68,15 @@ def write_spool(
     column = geometry_column(layer)
     bounds: list[Bounds] = []
     sizes: list[NDArray[np.int64]] = []
-    with pa.OSFile(str(folder / "geometry.arrow"), "wb") as file, pa.ipc.new_file(file, _SCHEMA) as out:
+    with (
+        pa.OSFile(str(folder / "geometry.arrow"), "wb") as file,
+        pa.ipc.new_file(file, _SCHEMA) as out,
+    ):
         for wkb, box in _batches(layer, column):
             if change is None and box is not None:
                 bounds.append(box)
             else:
-                shapes = shapely.from_wkb(wkb.to_numpy(zero_copy_only=False))
+                shapes = decode(wkb.to_numpy(zero_copy_only=False))
                 if change is not None:
                     shapes = change(shapes)
                     wkb = pa.array(shapely.to_wkb(shapes), pa.large_binary())  # noqa: PLW2901
@@ -124,10 +133,6 @@ class Spool:
             wanted = pa.array(rows[here] - self._starts()[number])
             found[here] = column.take(wanted).to_numpy(zero_copy_only=False)
         return found
-
-    def geometries(self, rows: NDArray[np.int64]) -> Geometries:
-        """Geometries of ascending rows."""
-        return shapely.from_wkb(self.wkb(rows))  # type: ignore[no-any-return]
 
     def _starts(self) -> NDArray[np.int64]:
         if not hasattr(self, "_start_of"):

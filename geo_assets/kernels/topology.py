@@ -165,8 +165,8 @@ def predicted_bytes(spec: TopologyPlan | TopologyChunk | ReportSpec) -> int:
     if isinstance(spec, TopologyChunk):
         return _MEMORY_FIXED + _MEMORY_PER_BYTE * spec.wkb_bytes
     if isinstance(spec, TopologyPlan):
-        return _MEMORY_FIXED + _PLAN_PER_ROW * pq.read_metadata(spec.layer).num_rows
-    segments = sum(pq.read_metadata(path).num_rows for path in spec.segments)
+        return _MEMORY_FIXED + _PLAN_PER_ROW * int(pq.read_metadata(spec.layer).num_rows)
+    segments = sum(int(pq.read_metadata(path).num_rows) for path in spec.segments)
     return _MEMORY_FIXED + _MERGE_PER_SEGMENT * segments
 
 

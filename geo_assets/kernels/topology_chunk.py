@@ -14,14 +14,14 @@ import shapely
 from numpy.typing import NDArray
 
 from geo_assets.errors import InputError
-from geo_assets.kernels.spool import Spool, geometry_column
+from geo_assets.kernels.spool import Spool, decode, geometry_column
 from geo_assets.kernels.topology import FINDINGS, SEGMENTS, VOIDS, TopologyChunk
 from geo_assets.model import PARQUET, KernelResult, OutputFile
-from geo_assets.rules.coverage import coverage_defects, polygonal
+from geo_assets.rules.coverage import coverage_defects, polygonal, void_areas
 from geo_assets.rules.found import Found, Geometries, Metric, Rows
 from geo_assets.rules.lines import network_defects
 from geo_assets.rules.segments import Segments
-from geo_assets.rules.shape import TYPE_NAMES, shape_defects, usable
+from geo_assets.rules.shape import TYPE_NAMES, shape_defects
 
 Mask = NDArray[np.bool_]
 
@@ -35,7 +35,9 @@ FOUND_SCHEMA = pa.schema(
         ("detail", pa.string()),
     ]
 )
-_SEGMENT_SCHEMA = pa.schema([("owner", pa.int64()), *((n, pa.float64()) for n in ("x0", "y0", "x1", "y1"))])
+_SEGMENT_SCHEMA = pa.schema(
+    [("owner", pa.int64()), *((n, pa.float64()) for n in ("x0", "y0", "x1", "y1"))]
+)
 _VOID_SCHEMA = pa.schema([("geometry", pa.binary())])
 _ROUNDED = 1e-6  # relative: a covering column may be of 32-bit floats
 
@@ -67,7 +69,7 @@ def topology_chunk(spec: TopologyChunk, workdir: Path) -> KernelResult:
         )
         found += piece.found
         loose, flagged = piece.loose, len(piece.flagged)
-        voids = _voids(geometries[owned & usable(geometries, valid) & ~valid])
+        voids = void_areas(geometries[owned & ~valid])
     if spec.rules.network is not None:
         mask = valid & (shapely.get_dimensions(geometries) == 1)
         mask &= shapely.get_type_id(geometries) != shapely.GeometryType.GEOMETRYCOLLECTION
@@ -86,7 +88,7 @@ def _own(spec: TopologyChunk) -> tuple[Geometries, Rows, Mask]:
         groups = list(range(spec.start, spec.stop))
         table = file.read_row_groups(groups, columns=[column.name], use_threads=False)
     first = sum(sizes[: spec.start])
-    geometries = _decode(table.column(0).to_numpy())
+    geometries = decode(table.column(0).to_numpy())
     return geometries, np.arange(first, first + len(geometries)), np.ones(len(geometries), bool)
 
 
@@ -96,7 +98,7 @@ def _with_halo(spec: TopologyChunk, folder: Path) -> tuple[Geometries, Rows, Mas
     own = np.sort(spool.order[spec.start : spec.stop])
     reach = Metric(spec.crs, spec.y_range).units(spec.rules.halo_m or 0.0)
     rows = np.union1d(own, _neighbours(spool.bounds, own, reach))
-    geometries = _decode(spool.wkb(rows))
+    geometries = decode(spool.wkb(rows))
     _check_bounds(geometries, spool.bounds[rows], spec.layer)
     return geometries, rows, np.isin(rows, own, assume_unique=True)
 
@@ -114,12 +116,8 @@ def _neighbours(bounds: NDArray[np.float64], own: Rows, reach: float) -> Rows:
     )  # fmt: skip
     near = np.setdiff1d(near, own, assume_unique=True)
     tree = shapely.STRtree(shapely.box(*mine.T))
-    return near[np.unique(tree.query(shapely.box(*bounds[near].T))[0])]
-
-
-def _decode(wkb: NDArray[np.object_]) -> Geometries:
-    with np.errstate(invalid="ignore"):  # GEOS compares NaN coordinates while it reads them
-        return shapely.from_wkb(wkb)  # type: ignore[no-any-return]
+    found: Rows = near[np.unique(tree.query(shapely.box(*bounds[near].T))[0])]
+    return found
 
 
 def _check_bounds(geometries: Geometries, stated: NDArray[np.float64], layer: Path) -> None:
@@ -131,13 +129,6 @@ def _check_bounds(geometries: Geometries, stated: NDArray[np.float64], layer: Pa
         raise InputError("The bounding box column holds each feature's bounds",
                          f"{int(wrong.sum())} features outside their box", layer.name,
                          "Write the layer again, with its bbox covering made anew.")  # fmt: skip
-
-
-def _voids(geometries: Geometries) -> Geometries:
-    """The areas of invalid polygons, as far as they have one."""
-    areas = geometries[shapely.get_dimensions(geometries) > 1]
-    made = shapely.make_valid(areas, method="structure", keep_collapsed=False)
-    return made[~shapely.is_empty(made)]  # type: ignore[no-any-return]
 
 
 def _types(geometries: Geometries) -> dict[str, int]:
@@ -167,7 +158,7 @@ def _write(
     for name, table in tables.items():
         pq.write_table(table, workdir / name, compression="zstd", use_dictionary=False)
         if pq.read_table(workdir / name).num_rows != table.num_rows:
-            raise OSError(f"{name} could not be read back")  # noqa: TRY003
+            raise OSError(f"{name} could not be read back")
         files.append(OutputFile.of(workdir / name, name, PARQUET))
     return KernelResult(files=tuple(files), facts=facts)
 

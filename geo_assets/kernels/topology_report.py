@@ -16,7 +16,13 @@ import shapely
 from pyproj import CRS
 
 from geo_assets.errors import InputError
-from geo_assets.kernels.geoparquet import LayerWriter, bbox_array, geo_schema, type_codes, type_names
+from geo_assets.kernels.geoparquet import (
+    LayerWriter,
+    bbox_array,
+    geo_schema,
+    type_codes,
+    type_names,
+)
 from geo_assets.kernels.spool import read_keys
 from geo_assets.kernels.topology import ReportSpec
 from geo_assets.model import MAX_SAMPLES, PARQUET, Defect, Findings, KernelResult, OutputFile
@@ -153,7 +159,7 @@ def _mixed(states: list[dict[str, Any]], *, declared: bool) -> list[Found]:
     for state in states:
         for name, number in state["types"].items():
             counts[name.removeprefix("Multi")] += number
-    if declared or len(counts) < 2:  # noqa: PLR2004
+    if declared or len(counts) < 2:
         return []
     text = ", ".join(f"{number} {name}" for name, number in sorted(counts.items()))
     return [Found(kind="mixed_types", rows=(), geometry=None, detail=f"The layer holds {text}.")]
@@ -171,8 +177,8 @@ def _names(spec: ReportSpec, found: list[Found]) -> list[str]:
         text |= {row: f"row {row}" if key is None else str(key) for row, key in pairs}
         start += len(keys)
     if len(wanted) and start <= wanted[-1]:
-        raise InputError("The report is about the layer that was examined",
-                         f"{start} rows, a finding about row {wanted[-1]}", spec.layer.name)  # fmt: skip
+        got = f"{start} rows, a finding about row {wanted[-1]}"
+        raise InputError("The report is about the layer that was examined", got, spec.layer.name)
     return ["+".join(text[row] for row in one.rows) for one in found]
 
 
@@ -193,9 +199,11 @@ def _write(
     shapes = np.array([one.geometry for one in found], object)
     bounds = shapely.bounds(shapes) if len(found) else np.empty((0, 4))
     known = np.isfinite(bounds).all(axis=1)
-    total = [*bounds[known, :2].min(axis=0), *bounds[known, 2:].max(axis=0)] if known.any() else None
-    schema = geo_schema(COLUMNS, crs, geometry_types=type_names(np.unique(type_codes(shapes)).tolist()),
-                        bounds=total)  # fmt: skip
+    total = (
+        [*bounds[known, :2].min(axis=0), *bounds[known, 2:].max(axis=0)] if known.any() else None
+    )
+    types = type_names(np.unique(type_codes(shapes)).tolist())
+    schema = geo_schema(COLUMNS, crs, geometry_types=types, bounds=total)
     columns = [
         pa.array([one.kind for one in found], pa.string()),
         pa.array(names, pa.string()),

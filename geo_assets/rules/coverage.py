@@ -67,6 +67,15 @@ def polygonal(geometries: Geometries, valid: Mask) -> Mask:
     return mask
 
 
+def void_areas(invalid: Geometries) -> Geometries:
+    """The areas of invalid features, as far as they have one: places that are not gaps."""
+    areas = invalid[(shapely.get_dimensions(invalid) == _POLYGON) & ~shapely.is_empty(invalid)]
+    xy, index = shapely.get_coordinates(areas, return_index=True)
+    areas = np.delete(areas, np.unique(index[~np.isfinite(xy).all(axis=1)]))
+    made: Geometries = shapely.make_valid(areas, method="structure", keep_collapsed=False)
+    return made[~shapely.is_empty(made)]
+
+
 def coverage_defects(
     geometries: Geometries, rows: Rows, owned: Mask, rules: CoverageRules, metric: Metric
 ) -> CoverageFindings:
@@ -239,13 +248,12 @@ def _edge(names: tuple[int, ...], lines: Geometries) -> Found:
 def _duplicate(polygons: Geometries, rows: Rows, pair: NDArray[np.int64]) -> Found:
     first, second = polygons[pair]
     exact = bool(shapely.equals_exact(first, second, 0.0, normalize=True))
-    return Found(kind="duplicate", rows=tuple(int(row) for row in rows[pair]), geometry=second,
-                 detail="The same outline." if exact else "The same outline within tolerance.")  # fmt: skip
+    detail = "The same outline." if exact else "The same outline within tolerance."
+    names = tuple(int(row) for row in rows[pair])
+    return Found(kind="duplicate", rows=names, geometry=second, detail=detail)
 
 
-def _alone(
-    polygons: Geometries, loose: Segments, tree: shapely.STRtree, near: float
-) -> Mask:
+def _alone(polygons: Geometries, loose: Segments, tree: shapely.STRtree, near: float) -> Mask:
     """Segments of features with no other within `near`: they touch none and bound no gap."""
     some, place = np.unique(loose.owner, return_inverse=True)
     which, other = tree.query(polygons[some], predicate="dwithin", distance=near)

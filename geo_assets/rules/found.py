@@ -102,6 +102,7 @@ class Metric:
         if not self.geographic:
             return np.full((len(y), 2), self._factor)
         ellipsoid = self.crs.ellipsoid
+        assert ellipsoid is not None  # a geographic CRS has one
         a, b = ellipsoid.semi_major_metre, ellipsoid.semi_minor_metre
         latitude = np.clip(y * self._factor, -_MAX_LATITUDE, _MAX_LATITUDE)
         squash = 1.0 - (b / a) ** 2

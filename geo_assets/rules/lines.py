@@ -26,8 +26,8 @@ class NetworkRules:
 
     def __post_init__(self) -> None:
         if not (np.isfinite(self.snap_m) and self.snap_m >= self.tolerance_m >= 0):
-            raise ConfigError("A snapping distance is a number of metres, at least the tolerance",
-                              f"snap_m {self.snap_m!r}, tolerance_m {self.tolerance_m!r}")  # fmt: skip
+            got = f"snap_m {self.snap_m!r}, tolerance_m {self.tolerance_m!r}"
+            raise ConfigError("snap_m is a number of metres, at least tolerance_m", got)
 
     @property
     def halo_m(self) -> float:
@@ -84,9 +84,7 @@ def network_defects(
                         detail="The end touches no other line.")  # fmt: skip
 
 
-def _ends(
-    parts: Geometries, owned: NDArray[np.bool_]
-) -> tuple[Geometries, NDArray[np.int64]]:
+def _ends(parts: Geometries, owned: NDArray[np.bool_]) -> tuple[Geometries, NDArray[np.int64]]:
     """First and last points of the owned lines that are not rings."""
     open_ = np.flatnonzero(owned & ~shapely.is_closed(parts) & ~shapely.is_empty(parts))
     ends = np.concatenate([shapely.get_point(parts[open_], 0), shapely.get_point(parts[open_], -1)])

@@ -94,7 +94,7 @@ def _without_partner(key: NDArray[np.uint64]) -> NDArray[np.bool_]:
     ordered = np.sort(key)
     place = ordered >> _ONE
     first = np.flatnonzero(np.r_[True, place[1:] != place[:-1]][: len(place)])
-    paired = np.diff(np.r_[first, len(place)]) == 2  # noqa: PLR2004
+    paired = np.diff(np.r_[first, len(place)]) == 2
     paired[paired] = (ordered[first[paired]] ^ ordered[first[paired] + 1]) == _ONE
     loose = place[first[~paired]]
     # Few are loose: a table of their last bits answers for nearly all others.
@@ -103,7 +103,7 @@ def _without_partner(key: NDArray[np.uint64]) -> NDArray[np.bool_]:
     mask = seen[(key >> _ONE) & _TABLE_MASK]
     maybe = np.flatnonzero(mask)
     mask[maybe] = np.isin(key[maybe] >> _ONE, loose)
-    return mask
+    return mask  # type: ignore[no-any-return]
 
 
 def winding(points: NDArray[np.float64], segments: Segments) -> NDArray[np.int64]:

@@ -84,9 +84,9 @@ def shape_defects(
     places = misplaced(bounds, metric.crs)
     yield from _places(geometries, rows, bounds, places, metric)
     collapsed = _collapsed(geometries)
-    yield from _each("collapsed_part", geometries, rows, collapsed,
-                     "A part has no extent: its vertices lie on one point or one line.")  # fmt: skip
-    yield from _invalid(geometries, rows, ~valid & ~collapsed, metric)
+    flat = "A part has no extent: its vertices lie on one point or one line."
+    yield from _each("collapsed_part", geometries, rows, collapsed, flat)
+    yield from _invalid(geometries, rows, ~valid & ~collapsed)
     yield from _repeated(geometries, rows)
     if rules.orientation is not None:
         wrong = _misoriented(geometries, ccw=rules.orientation == "ccw")
@@ -119,8 +119,9 @@ def _types(geometries: Geometries, rows: Rows, allowed: tuple[str, ...]) -> Iter
     declared = ", ".join(allowed)
     for kind, mask in (("multipart", parts), ("unexpected_type", other & ~parts)):
         for at in np.flatnonzero(mask):
-            yield Found(kind=kind, rows=(int(rows[at]),), geometry=_point(geometries[at]),
-                        detail=f"{TYPE_NAMES[types[at]]} where {declared} is declared.")  # fmt: skip
+            detail = f"{TYPE_NAMES[types[at]]} where {declared} is declared."
+            place = _point(geometries[at])
+            yield Found(kind=kind, rows=(int(rows[at]),), geometry=place, detail=detail)
 
 
 def _places(
@@ -131,8 +132,9 @@ def _places(
     metric: Metric,
 ) -> Iterator[Found]:
     for at in np.flatnonzero(kinds != None):  # noqa: E711 - an array of strings and None
-        yield Found(kind=str(kinds[at]), rows=(int(rows[at]),), geometry=_point(geometries[at]),
-                    detail="x {0:.6g} to {2:.6g}, y {1:.6g} to {3:.6g}".format(*bounds[at]))  # fmt: skip
+        detail = "x {0:.6g} to {2:.6g}, y {1:.6g} to {3:.6g}".format(*bounds[at])
+        place = _point(geometries[at])
+        yield Found(kind=str(kinds[at]), rows=(int(rows[at]),), geometry=place, detail=detail)
     if metric.geographic:
         long = _long_edges(geometries) | (np.abs(bounds[:, [0, 2]]) > 180.0).any(axis=1)
         yield from _each("antimeridian", geometries, rows, long & (kinds == None),  # noqa: E711
@@ -145,10 +147,11 @@ def _long_edges(geometries: Geometries) -> Mask:
     far = (index[1:] == index[:-1]) & (np.abs(np.diff(xy[:, 0])) > 180.0)
     found = np.zeros(len(geometries), np.bool_)
     found[index[1:][far]] = True
-    return found & lines
+    found &= lines
+    return found
 
 
-def _invalid(geometries: Geometries, rows: Rows, mask: Mask, metric: Metric) -> Iterator[Found]:
+def _invalid(geometries: Geometries, rows: Rows, mask: Mask) -> Iterator[Found]:
     places = np.flatnonzero(mask)
     reasons = shapely.is_valid_reason(geometries[places])
     for at, reason in zip(places, reasons, strict=True):
@@ -192,7 +195,9 @@ def _lines(geometries: Geometries) -> tuple[Geometries, NDArray[np.int64]]:
     area = shapely.get_dimensions(parts) == 2
     rings, ring_part = shapely.get_rings(parts[area], return_index=True)
     line = shapely.get_dimensions(parts) == 1
-    return np.concatenate([rings, parts[line]]), np.concatenate([index[area][ring_part], index[line]])
+    return np.concatenate([rings, parts[line]]), np.concatenate(
+        [index[area][ring_part], index[line]]
+    )
 
 
 def _misoriented(geometries: Geometries, *, ccw: bool) -> Mask:
@@ -205,9 +210,7 @@ def _misoriented(geometries: Geometries, *, ccw: bool) -> Mask:
     return found
 
 
-def _slivers(
-    geometries: Geometries, rows: Rows, width: float, metric: Metric
-) -> Iterator[Found]:
+def _slivers(geometries: Geometries, rows: Rows, width: float, metric: Metric) -> Iterator[Found]:
     area = np.flatnonzero(shapely.get_dimensions(geometries) == 2)
     thin = area[metric.maybe_thin(geometries[area], width)]
     thin = thin[~wider_than(metric.metres(geometries[thin]), width)]
@@ -222,7 +225,9 @@ def _each(
     kind: str, geometries: Geometries, rows: Rows, mask: Mask, detail: str
 ) -> Iterator[Found]:
     for at in np.flatnonzero(mask):
-        yield Found(kind=kind, rows=(int(rows[at]),), geometry=_point(geometries[at]), detail=detail)
+        yield Found(
+            kind=kind, rows=(int(rows[at]),), geometry=_point(geometries[at]), detail=detail
+        )
 
 
 def _point(geometry: shapely.Geometry) -> shapely.Point:

@@ -1,0 +1,251 @@
+"""Zonal statistics of rasters of any size: plan, compute zone by zone, merge into one table.
+
+```
+plan_zones(ZonalPlan)      one worker: zones into the raster's CRS, grouped by where they lie
+zonal_chunk(ZonalChunk)    any number of workers: exactextract over one group of zones
+merge_zones(ZonalTable)    one worker: one row for every zone, in the order of the zones
+```
+Every zone is computed by itself, on the grid of the whole raster, so its statistics do not depend
+on its neighbours or on the grouping: they are exactextract's, bit by bit. Groups are compact, and
+inside one a block of the raster is read once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import shapely
+from numpy.typing import NDArray
+from pyproj import CRS
+
+from geo_assets.errors import ConfigError, InputError
+from geo_assets.kernels.reproject import plan_reprojection
+from geo_assets.kernels.spool import cut, geometry_column, spatial_chunks, write_spool
+from geo_assets.kernels.zonal_grid import Tile, ZonalGrid, open_grid
+from geo_assets.model import KernelResult
+
+STATISTICS = "statistics.parquet"
+"""What a chunk and the merge write."""
+
+KINDS = ("count", "sum", "mean", "min", "max", "stdev", "variance", "coefficient_of_variation",
+         "median", "quantile", "majority", "mode", "minority", "variety", "unique",
+         "frac")  # fmt: skip
+"""exactextract's operations that make columns; `quantile(q=0.9)` takes an argument."""
+
+OK, OUTSIDE, ABSENT, INVALID = range(4)
+STATUS = ("ok", "outside", "null_geometry", "invalid")
+"""What became of a zone, by code; all but `ok` have nulls."""
+
+MAX_CELLS = 30_000_000
+CACHE_BYTES = 192 << 20
+_ZONE_COST = 20_000  # pixels that take as long as a zone does without any
+_MEMORY_FIXED = 120 << 20
+_PLAN_PER_ZONE = 200
+_COVERAGE_BYTES = 12  # a pixel of a zone: its fraction and exactextract's own copies
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ZonalPlan:
+    """Spec of `plan_zones`."""
+
+    rasters: tuple[Path, ...]
+    """One GeoTIFF, or GeoTIFF tiles of one grid."""
+    zones: Path
+    """A local GeoParquet file with polygons in any CRS."""
+    statistics: tuple[str, ...]
+    """exactextract's operations, such as `mean`, `quantile(q=0.9)`, `frac`."""
+    bands: tuple[int, ...] = ()
+    """Bands, from 1; empty for all."""
+    chunks: int = 8
+    """Groups of zones, at most; a few per worker level out uneven ones."""
+    max_cells: int = MAX_CELLS
+    """Pixels of one zone held at once; a larger zone is done in parts. Other values than the
+    default change the last bits of sums of zones that are larger."""
+    cache_bytes: int = CACHE_BYTES
+    """Memory for blocks of the raster in one worker."""
+    required_accuracy_m: float | None = None
+    """Accuracy in metres that the transformation of the zones must state."""
+
+    def __post_init__(self) -> None:
+        for text in self.statistics:
+            name = text.split("=", 1)[1] if "=" in text.split("(")[0] else text
+            if name.split("(")[0].strip() not in KINDS:
+                raise ConfigError(f"A statistic is one of {', '.join(KINDS)}", repr(text))
+        if not self.statistics:
+            raise ConfigError("Zonal statistics name a statistic", "none")
+        if self.chunks < 1 or self.max_cells < 1 or self.cache_bytes < 1:
+            raise ConfigError("chunks, max_cells and cache_bytes are positive numbers",
+                              f"{self.chunks}, {self.max_cells}, {self.cache_bytes}")  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ZonalChunk:
+    """Spec of `zonal_chunk`: one group of zones."""
+
+    grid: ZonalGrid
+    """The whole raster's grid, with the tiles that the group needs."""
+    spool: Path
+    """The plan's folder."""
+    start: int
+    """First zone, by its place in the spatial order."""
+    stop: int
+    """One past the last."""
+    statistics: tuple[str, ...]
+    bands: tuple[int, ...]
+    max_cells: int
+    cache_bytes: int
+    largest: int
+    """Pixels of the group's largest zone."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ZonalTable:
+    """Spec of `merge_zones`."""
+
+    zones: Path
+    key: str | None
+    """Column that names a zone; None names it by row number, in a column `zone`."""
+    spool: Path
+    parts: tuple[Path, ...]
+    """The `statistics.parquet` of every chunk."""
+
+
+def plan_zones(spec: ZonalPlan, workdir: Path) -> KernelResult:
+    """Bring zones into the raster's CRS and group them by where they lie.
+
+    Zones keep their vertices; edges are straight in the raster's CRS. Invalid zones (GEOS), zones
+    that are not polygons, and zones whose coordinates are not finite in the raster's CRS are not
+    computed: exactextract would give them plausible, wrong numbers.
+
+    Raises:
+        ConfigError: A band is asked for that the raster does not have.
+        ContractError: The zones cannot be transformed with the required accuracy.
+        InputError: A file cannot be used, or one block of the raster is larger than the cache.
+
+    Returns:
+        No files; facts for `zonal_chunks`. The spool stays in `workdir`, which must live until
+        the merge is done.
+    """
+    grid = open_grid(spec.rasters)
+    _check_bands(spec.bands, grid)
+    if grid.block_bytes > spec.cache_bytes:
+        raise InputError(f"A block of a raster fits into {spec.cache_bytes} bytes of memory",
+                         f"blocks of {grid.block_bytes} bytes", spec.rasters[0].name,
+                         "Cut the scene into tiles first, as raster_tiles_asset does.")  # fmt: skip
+    column = geometry_column(spec.zones)
+    assert column.crs is not None
+    into = plan_reprojection(
+        column.crs, CRS.from_user_input(grid.crs), bounds=column.bbox and column.bbox[:2] +
+        column.bbox[len(column.bbox) // 2 :][:2], where=spec.zones.name,
+        required_accuracy_m=spec.required_accuracy_m,
+    )  # fmt: skip
+    statuses: list[NDArray[np.uint8]] = []
+    areas: list[NDArray[np.float64]] = []
+    extent = shapely.box(*grid.bounds)
+
+    def change(zones: NDArray[np.object_]) -> NDArray[np.object_]:
+        moved, lost = into.apply(shapely.force_2d(zones))
+        statuses.append(_status(moved, lost, extent))
+        areas.append(shapely.area(moved))
+        kept = np.array(moved, object)
+        kept[statuses[-1] != OK] = None
+        return kept
+
+    bounds = write_spool(spec.zones, workdir, change)
+    status = np.concatenate([np.empty(0, np.uint8), *statuses])
+    np.save(workdir / "status.npy", status)
+    np.save(workdir / "area.npy", np.concatenate([np.empty(0), *areas]))
+    spatial_chunks(workdir, 1 << 62)
+    order = np.load(workdir / "order.npy")[: int((status == OK).sum())]
+    size = grid.pixels_in(bounds[order])
+    cost = size.astype(np.int64) + _ZONE_COST
+    spans = cut(cost, -(-int(cost.sum()) // spec.chunks)) if len(cost) else []
+    chunks = [[a, b, int(size[a:b].max())] for a, b, _ in spans]
+    facts = {
+        "spool": str(workdir), "chunks": chunks, "grid": _grid_facts(grid), "zones": len(status),
+        "status": {name: int((status == code).sum()) for code, name in enumerate(STATUS)},
+        "operation": into.operation.facts(),
+    }  # fmt: skip
+    return KernelResult(facts=facts)
+
+
+def zonal_chunks(spec: ZonalPlan, facts: Mapping[str, Any]) -> list[ZonalChunk]:
+    """The groups of a planned job."""
+    grid = _grid_from(facts["grid"])
+    folder = Path(facts["spool"])
+    order = np.load(folder / "order.npy", mmap_mode="r")
+    bounds = np.load(folder / "bounds.npy", mmap_mode="r")
+    bands = spec.bands or tuple(range(1, grid.bands + 1))
+    return [
+        ZonalChunk(
+            grid=replace(grid, tiles=grid.part(grid.window(bounds[np.sort(order[start:stop])]))),
+            spool=folder, start=start, stop=stop, statistics=spec.statistics, bands=bands,
+            max_cells=spec.max_cells, cache_bytes=spec.cache_bytes, largest=largest,
+        )
+        for start, stop, largest in facts["chunks"]
+    ]  # fmt: skip
+
+
+def zonal_table(
+    spec: ZonalPlan, facts: Mapping[str, Any], key: str | None, folders: Sequence[Path]
+) -> ZonalTable:
+    """The merge of chunks whose files lie in `folders`."""
+    parts = tuple(folder / STATISTICS for folder in folders)
+    return ZonalTable(zones=spec.zones, key=key, spool=Path(facts["spool"]), parts=parts)
+
+
+def predicted_bytes(spec: ZonalPlan | ZonalChunk | ZonalTable, zones: int = 0) -> int:
+    """Memory that a kernel of this module needs on top of a resting worker, about.
+
+    Args:
+        spec: The kernel's spec.
+        zones: Number of zones, for the plan and the merge.
+    """
+    if not isinstance(spec, ZonalChunk):
+        return _MEMORY_FIXED + _PLAN_PER_ZONE * zones
+    cells = min(spec.largest, spec.max_cells)
+    pixel = np.dtype(spec.grid.dtype).itemsize + int(spec.grid.masked)
+    window = cells * (_COVERAGE_BYTES + 2 * pixel * len(spec.bands))
+    return _MEMORY_FIXED + spec.cache_bytes + window
+
+
+def _check_bands(bands: tuple[int, ...], grid: ZonalGrid) -> None:
+    for band in bands:
+        if not 1 <= band <= grid.bands:
+            raise ConfigError(f"A band is a number from 1 to {grid.bands}", repr(band),
+                              grid.tiles[0].path.name)  # fmt: skip
+
+
+def _status(
+    zones: NDArray[np.object_], lost: NDArray[np.bool_], extent: shapely.Polygon
+) -> NDArray[np.uint8]:
+    absent = shapely.is_missing(zones) | shapely.is_empty(zones)
+    polygons = np.isin(shapely.get_type_id(zones), (3, 6))
+    with np.errstate(invalid="ignore"):
+        fit = polygons & ~lost & ~absent
+        fit[fit] = shapely.is_valid(zones[fit])
+    # Only at the raster's edge does it need a construction to know that a zone has area inside.
+    inside = fit & shapely.covers(extent, shapely.envelope(zones))
+    edge = fit & ~inside
+    inside[edge] = shapely.area(shapely.intersection(zones[edge], extent)) > 0
+    status = np.where(inside, OK, np.where(fit, OUTSIDE, np.where(absent, ABSENT, INVALID)))
+    return status.astype(np.uint8)
+
+
+def _grid_facts(grid: ZonalGrid) -> dict[str, Any]:
+    fields = asdict(grid)
+    fields["tiles"] = [tile | {"path": str(tile["path"])} for tile in fields["tiles"]]
+    return fields
+
+
+def _grid_from(fields: Mapping[str, Any]) -> ZonalGrid:
+    values: dict[str, Any] = {
+        k: tuple(v) if isinstance(v, list | tuple) else v for k, v in fields.items()
+    }
+    tiles = tuple(Tile(**(tile | {"path": Path(tile["path"])})) for tile in fields["tiles"])
+    values["tiles"] = tiles
+    return ZonalGrid(**values)

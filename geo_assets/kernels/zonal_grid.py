@@ -1,0 +1,226 @@
+"""The grid of a zonal job: one scene, or the tiles of one grid."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+import rasterio
+from numpy.typing import NDArray
+from rasterio.enums import MaskFlags
+
+from geo_assets.errors import InputError
+
+Cell: TypeAlias = tuple[int, int, int, int]
+"""Column offset, row offset, width, height."""
+
+_MIN_SIDE = 256  # strips and small blocks are read together up to this many rows or columns
+_ALIGNED = 1e-3  # pixels
+GDAL_OPTIONS = {
+    "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",
+    "GDAL_PAM_ENABLED": "NO",
+    "GDAL_CACHEMAX": 64 << 20,  # blocks are kept here, not twice
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tile:
+    """One file of a grid."""
+
+    path: Path
+    col: int
+    row: int
+    width: int
+    height: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ZonalGrid:
+    """What the files of a raster have in common, and where they lie in it."""
+
+    tiles: tuple[Tile, ...]
+    """Where tiles overlap, the first one counts."""
+    width: int
+    height: int
+    bounds: tuple[float, float, float, float]
+    """Left, bottom, right, top in the raster's CRS."""
+    crs: str
+    """WKT."""
+    bands: int
+    dtype: str
+    nodata: float | None
+    scales: tuple[float, ...]
+    offsets: tuple[float, ...]
+    masked: bool
+    """Whether pixels are read with a mask; otherwise nodata alone says what is valid."""
+    block: tuple[int, int]
+    """Width and height of what is read at once."""
+
+    @property
+    def pixel(self) -> tuple[float, float]:
+        """Width and height of a pixel in CRS units."""
+        left, bottom, right, top = self.bounds
+        return (right - left) / self.width, (top - bottom) / self.height
+
+    def window(self, bounds: NDArray[np.float64]) -> NDArray[np.int64]:
+        """Blocks that bounds (n, 4) touch: first column, first row, last column, last row."""
+        dx, dy = self.pixel
+        left, _, _, top = self.bounds
+        x = np.floor((bounds[:, [0, 2]] - left) / dx + [-1, 1])
+        y = np.floor((top - bounds[:, [3, 1]]) / dy + [-1, 1])
+        cols = np.clip(x, 0, self.width - 1) // self.block[0]
+        rows = np.clip(y, 0, self.height - 1) // self.block[1]
+        return np.column_stack([cols[:, 0], rows[:, 0], cols[:, 1], rows[:, 1]]).astype(np.int64)
+
+    def pixels_in(self, bounds: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Pixels in the part of bounds (n, 4) that lies in the raster, about."""
+        dx, dy = self.pixel
+        left, bottom, right, top = self.bounds
+        wide = np.minimum(bounds[:, 2], right) - np.maximum(bounds[:, 0], left)
+        high = np.minimum(bounds[:, 3], top) - np.maximum(bounds[:, 1], bottom)
+        size: NDArray[np.float64] = (np.maximum(wide, 0) / dx + 1) * (np.maximum(high, 0) / dy + 1)
+        return size
+
+    @property
+    def block_bytes(self) -> int:
+        """Memory of one block with all bands and its mask."""
+        size = np.dtype(self.dtype).itemsize + int(self.masked)
+        return self.block[0] * self.block[1] * self.bands * size
+
+    def part(self, blocks: NDArray[np.int64]) -> tuple[Tile, ...]:
+        """The tiles that ranges of blocks (n, 4) need."""
+        if len(self.tiles) == 1 or not len(blocks):
+            return self.tiles[: 1 if len(blocks) else 0]
+        low, high = blocks[:, :2].min(axis=0), blocks[:, 2:].max(axis=0) + 1
+        cell = (*(low * self.block).tolist(), *((high - low) * self.block).tolist())
+        return tuple(tile for tile in self.tiles if common(tile, cell) is not None)
+
+
+def open_grid(paths: Sequence[Path]) -> ZonalGrid:
+    """Read the headers of a scene, or of tiles that lie in one grid.
+
+    Raises:
+        InputError: A file is rotated, has no CRS, or differs from the first in CRS, pixel size,
+            grid, bands or type.
+    """
+    with rasterio.Env(**GDAL_OPTIONS), ExitStack() as stack:
+        heads = []
+        for path in paths:
+            with rasterio.open(path, driver="GTiff") as file:
+                heads.append(_Head.of(file, path))
+        stack.close()
+    if not heads:
+        raise InputError("Zonal statistics have a raster", "no file")
+    first = heads[0]
+    for head in heads[1:]:
+        first.must_match(head)
+    return _assemble(first, heads)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Head:
+    path: Path
+    transform: Any
+    bounds: tuple[float, float, float, float]
+    width: int
+    height: int
+    crs: str
+    bands: int
+    dtype: str
+    nodata: float | None
+    scales: tuple[float, ...]
+    offsets: tuple[float, ...]
+    masked: bool
+    block: tuple[int, int]
+
+    @classmethod
+    def of(cls, file: Any, path: Path) -> _Head:
+        transform = file.transform
+        if transform.b or transform.d or transform.a <= 0 or transform.e >= 0:
+            raise InputError("A raster's rows run west to east and its columns north to south",
+                             f"transform {tuple(transform)[:6]}", path.name,
+                             "Warp it to a grid first, as raster_tiles_asset does.")  # fmt: skip
+        if file.crs is None:
+            raise InputError("A raster says what its CRS is", "no CRS", path.name)
+        if len(set(file.dtypes)) > 1 or np.dtype(file.dtypes[0]).kind not in "iuf":
+            raise InputError("The bands of a raster are numbers of one type",
+                             ", ".join(file.dtypes), path.name)  # fmt: skip
+        height, width = file.block_shapes[0]
+        return cls(
+            path=path, transform=transform, bounds=tuple(file.bounds), width=file.width,
+            height=file.height, crs=file.crs.to_wkt(), bands=file.count, dtype=file.dtypes[0],
+            nodata=file.nodata, scales=file.scales, offsets=file.offsets,
+            masked=_needs_mask(file), block=(width, height),
+        )  # fmt: skip
+
+    def must_match(self, other: _Head) -> None:
+        for name in ("crs", "bands", "dtype", "nodata", "scales", "offsets"):
+            mine, theirs = getattr(self, name), getattr(other, name)
+            if mine != theirs and not (mine != mine and theirs != theirs):
+                raise InputError(f"The tiles of one grid have the same {name}",
+                                 f"{theirs!r}, not {mine!r}", other.path.name)  # fmt: skip
+        size = (
+            abs(other.transform.a / self.transform.a - 1),
+            abs(other.transform.e / self.transform.e - 1),
+        )
+        col, row = ~self.transform * (other.transform.c, other.transform.f)
+        off = max(abs(col - round(col)), abs(row - round(row)))
+        if max(size) * max(other.width, other.height) > _ALIGNED or off > _ALIGNED:
+            raise InputError("The tiles of one grid have the same pixels",
+                             f"a pixel {off:.3g} pixels off the grid of {self.path.name}",
+                             other.path.name)  # fmt: skip
+
+
+def _needs_mask(file: Any) -> bool:
+    """Integer bands with a nodata value or with nothing are as good without a mask, and faster."""
+    scaled = any(scale != 1.0 for scale in file.scales) or any(file.offsets)
+    for flags in file.mask_flag_enums:
+        plain = MaskFlags.all_valid in flags
+        by_value = (
+            MaskFlags.nodata in flags and not scaled and np.dtype(file.dtypes[0]).kind in "iu"
+        )
+        if not (plain or by_value):
+            return True
+    return False
+
+
+def _assemble(first: _Head, heads: list[_Head]) -> ZonalGrid:
+    corners = [~first.transform * (head.transform.c, head.transform.f) for head in heads]
+    cols, rows = ([round(corner[axis]) for corner in corners] for axis in (0, 1))
+    left, top = min(cols), min(rows)
+    width = max(c + h.width for c, h in zip(cols, heads, strict=True)) - left
+    height = max(r + h.height for r, h in zip(rows, heads, strict=True)) - top
+    x, y = first.transform * (left, top)
+    bounds = (
+        first.bounds
+        if len(heads) == 1
+        else (x, y + height * first.transform.e, x + width * first.transform.a, y)
+    )
+    holes = sum(head.width * head.height for head in heads) < width * height
+    return ZonalGrid(
+        tiles=tuple(
+            Tile(path=h.path, col=c - left, row=r - top, width=h.width, height=h.height)
+            for c, r, h in zip(cols, rows, heads, strict=True)
+        ),
+        width=width, height=height, bounds=bounds, crs=first.crs, bands=first.bands,
+        dtype=first.dtype, nodata=first.nodata, scales=first.scales, offsets=first.offsets,
+        masked=holes or any(head.masked for head in heads),
+        block=(_side(first.block[0], width), _side(first.block[1], height)),
+    )  # fmt: skip
+
+
+def _side(block: int, whole: int) -> int:
+    return min(whole, block * math.ceil(_MIN_SIDE / block))
+
+
+def common(tile: Tile, cell: Cell) -> Cell | None:
+    """The part of a cell that a tile covers."""
+    x0, y0 = max(tile.col, cell[0]), max(tile.row, cell[1])
+    x1 = min(tile.col + tile.width, cell[0] + cell[2])
+    y1 = min(tile.row + tile.height, cell[1] + cell[3])
+    return (x0, y0, x1 - x0, y1 - y0) if x0 < x1 and y0 < y1 else None
