@@ -24,7 +24,13 @@ from geo_assets.kernels.geoparquet import (
 )
 from geo_assets.kernels.spool import decode, geometry_column
 from geo_assets.model import PARQUET, KernelResult, OutputFile
-from geo_assets.rules.coverage import CoverageRules, coverage_defects, duplicate_pairs, polygonal
+from geo_assets.rules.coverage import (
+    CoverageRules,
+    coverage_defects,
+    duplicate_pairs,
+    polygonal,
+    void_areas,
+)
 from geo_assets.rules.found import Geometries, Metric, Rows
 from geo_assets.rules.gaps import gaps
 
@@ -80,8 +86,8 @@ def clean_coverage(spec: CleanSpec, workdir: Path) -> KernelResult:
 
     Only features that take part in a defect up to the declared width are handed to GEOS, with
     their neighbours; features that overlap another by more, or touch an invalid one, are
-    left as they are, and so are invalid ones, duplicates and everything else. A feature whose shape stays the same keeps its
-    bytes.
+    left as they are, and so are invalid ones, duplicates and everything else. A feature whose
+    shape stays the same keeps its bytes.
 
     Returns:
         `cleaned.parquet`: the layer, same rows, columns and CRS. `changes.parquet`: key,

@@ -73,7 +73,7 @@ def void_areas(invalid: Geometries) -> Geometries:
     xy, index = shapely.get_coordinates(areas, return_index=True)
     areas = np.delete(areas, np.unique(index[~np.isfinite(xy).all(axis=1)]))
     made: Geometries = shapely.make_valid(areas, method="structure", keep_collapsed=False)
-    return made[~shapely.is_empty(made)]
+    return made[~shapely.is_empty(made)]  # type: ignore[no-any-return]
 
 
 def coverage_defects(
