@@ -5,15 +5,16 @@ from __future__ import annotations
 import difflib
 import math
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import morecantile
-from morecantile.models import TileMatrix
 from pyproj import CRS
 
 from geo_assets.errors import ConfigError
 from geo_assets.grids.cell import Cell, Extent
 from geo_assets.grids.cover import Lattice, check_cell_px, touched
+
+if TYPE_CHECKING:
+    from morecantile.models import TileMatrix, TileMatrixSet
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +48,8 @@ class TileMatrixGrid:
     """Pixels of a tile as the set itself says."""
 
     def __post_init__(self) -> None:
+        import morecantile
+
         known = morecantile.tms.list()
         where = "TileMatrixGrid"
         if self.id not in known:
@@ -68,8 +71,10 @@ class TileMatrixGrid:
             check_cell_px(self.cell_px, where)
         self._resolve(tms, matrix)
 
-    def _resolve(self, tms: morecantile.TileMatrixSet, matrix: TileMatrix) -> None:
-        left, _, _, top = tms.xy_bounds(morecantile.Tile(0, 0, self.level))
+    def _resolve(self, tms: TileMatrixSet, matrix: TileMatrix) -> None:
+        from morecantile import Tile
+
+        left, _, _, top = tms.xy_bounds(Tile(0, 0, self.level))
         size = matrix.cellSize * matrix.tileWidth
         if self.id in _WORLD_HALF:  # the spans of these are the world halved exactly
             size = 2 * _WORLD_HALF[self.id] / 2**self.level

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
+import pyproj
 from rasterio.crs import CRS
-from rasterio.warp import transform as project
 
 _EDGE = 16
-_WGS84 = CRS.from_epsg(4326)
 
 
 def lonlat_place(
@@ -52,8 +52,35 @@ def lonlat_place(
 
 def lonlat_of(crs: CRS, x: float, y: float) -> tuple[float, float] | None:
     """Longitude and latitude of a point, None where it has none."""
-    lon, lat = (values[0] for values in project(crs, _WGS84, [x], [y]))
+    lon, lat = to_lonlat(crs).transform(x, y)
     return (lon, lat) if np.isfinite([lon, lat]).all() else None
+
+
+def bounds_of(transform: Any, width: int, height: int) -> tuple[float, float, float, float]:
+    """Left, bottom, right, top of a raster in its CRS, rotated or not."""
+    columns, rows = np.array([0, width, width, 0]), np.array([0, 0, height, height])
+    x, y = transform @ (columns, rows)
+    return float(x.min()), float(y.min()), float(x.max()), float(y.max())
+
+
+def transformer(source: CRS, target: CRS) -> pyproj.Transformer:
+    """From one CRS to another, x before y; points without an image become infinite.
+
+    rasterio's own function raises for all points if one has none.
+    """
+    return _transformer(source.to_wkt(), target.to_wkt())
+
+
+def to_lonlat(crs: CRS) -> pyproj.Transformer:
+    """From a CRS to longitude and latitude of EPSG:4326."""
+    return _transformer(crs.to_wkt(), "EPSG:4326")
+
+
+@lru_cache(maxsize=16)
+def _transformer(source: str, target: str) -> pyproj.Transformer:
+    return pyproj.Transformer.from_crs(
+        pyproj.CRS.from_user_input(source), pyproj.CRS.from_user_input(target), always_xy=True
+    )
 
 
 def _ring(crs: CRS, transform: Any, width: int, height: int) -> Any:
@@ -62,7 +89,7 @@ def _ring(crs: CRS, transform: Any, width: int, height: int) -> Any:
     columns = np.concatenate([along, one, 1 - along, zero]) * width
     rows = np.concatenate([zero, along, one, 1 - along]) * height
     x, y = transform @ (columns, rows)
-    lon, lat = project(crs, _WGS84, x, y)
+    lon, lat = to_lonlat(crs).transform(x, y)
     points = np.column_stack([lon, lat])
     points = points[np.isfinite(points).all(axis=1)]
     if len(points) < 3:
@@ -74,12 +101,13 @@ def _pole_inside(crs: CRS, transform: Any, width: int, height: int) -> int:
     """1 or -1 for the pole that lies within a projected raster, 0 for none."""
     if crs.is_geographic:
         return 0
-    x, y = project(_WGS84, crs, [0.0, 0.0], [90.0, -90.0])
+    there = to_lonlat(crs)
+    x, y = there.transform([0.0, 0.0], [90.0, -90.0], direction="INVERSE")
     for sign, px, py in zip((1, -1), x, y, strict=True):
         if np.isfinite([px, py]).all():
             column, row = ~transform @ (px, py)
-            _, lat = project(crs, _WGS84, [px], [py])  # a pole that does not come back is none
-            if 0 < column < width and 0 < row < height and abs(lat[0] - 90 * sign) < 1e-6:
+            _, lat = there.transform(px, py)  # a pole that does not come back is none
+            if 0 < column < width and 0 < row < height and abs(lat - 90 * sign) < 1e-6:
                 return sign
     return 0
 

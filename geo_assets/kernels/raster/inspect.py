@@ -12,7 +12,7 @@ from rasterio.enums import ColorInterp, MaskFlags
 from rasterio.errors import CRSError
 
 from geo_assets.errors import InputError
-from geo_assets.kernels.raster.footprint import lonlat_place
+from geo_assets.kernels.raster.footprint import bounds_of, lonlat_place
 from geo_assets.kernels.raster.guard import crs_of, open_scene, parse_crs
 from geo_assets.kernels.scene import SceneSpec
 from geo_assets.model import GEOTIFF, KernelResult, OutputFile
@@ -63,7 +63,7 @@ def raster_facts(dataset: Any, *, declared: str | None = None) -> dict[str, Any]
             "width": dataset.width,
             "height": dataset.height,
         },
-        "bounds": list(dataset.bounds),
+        "bounds": list(bounds_of(transform, dataset.width, dataset.height)),
         "bbox": bbox,
         "footprint": footprint,
         "width": dataset.width,

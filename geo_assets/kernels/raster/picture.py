@@ -15,6 +15,7 @@ from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from geo_assets.errors import InputError
 from geo_assets.kernels.preview import PREVIEW_BYTES, PREVIEW_PIXELS, PreviewSpec
 from geo_assets.kernels.raster.colour import Layer, paint, thin
+from geo_assets.kernels.raster.footprint import bounds_of
 from geo_assets.kernels.raster.guard import gdal, open_scene
 from geo_assets.kernels.raster.inspect import has_palette, mask_kind
 from geo_assets.kernels.raster.warp import is_valid, undecodable
@@ -42,20 +43,21 @@ def draw(spec: PreviewSpec, workdir: Path) -> KernelResult:
 
 def _mosaic(spec: PreviewSpec) -> list[Layer]:
     """All files on one canvas, each read as small as it will be seen."""
-    boxes = []
+    boxes, pixels = [], []
     for path in spec.files:
         with open_scene(path, crs=spec.crs) as dataset:
-            boxes.append(dataset.bounds)
-    left, bottom = min(box.left for box in boxes), min(box.bottom for box in boxes)
-    right, top = max(box.right for box in boxes), max(box.top for box in boxes)
+            boxes.append(bounds_of(dataset.transform, dataset.width, dataset.height))
+            pixels.append(max(boxes[-1][2] - boxes[-1][0], boxes[-1][3] - boxes[-1][1])
+                          / max(dataset.shape))  # fmt: skip
+    left, bottom = min(box[0] for box in boxes), min(box[1] for box in boxes)
+    right, top = max(box[2] for box in boxes), max(box[3] for box in boxes)
     unit = max(right - left, top - bottom) / PREVIEW_PIXELS
-    with open_scene(spec.files[0], crs=spec.crs) as dataset:
-        unit = max(unit, abs(dataset.transform.a) or unit)
+    unit = max(unit, min(pixels))
     width, height = max(1, round((right - left) / unit)), max(1, round((top - bottom) / unit))
     layers: list[Layer] = []
     for path, box in zip(spec.files, boxes, strict=True):
-        x0, x1 = round((box.left - left) / unit), round((box.right - left) / unit)
-        y0, y1 = round((top - box.top) / unit), round((top - box.bottom) / unit)
+        x0, x1 = round((box[0] - left) / unit), round((box[2] - left) / unit)
+        y0, y1 = round((top - box[3]) / unit), round((top - box[1]) / unit)
         parts = _read(path, spec, (max(1, y1 - y0), max(1, x1 - x0)))
         if not layers:
             layers = [part.blank(height, width) for part in parts]

@@ -14,11 +14,11 @@ from rasterio.enums import Resampling
 from rasterio.errors import RasterioError
 from rasterio.transform import Affine
 from rasterio.vrt import WarpedVRT
-from rasterio.warp import transform as project
 from rasterio.windows import Window
 
 from geo_assets.errors import InputError
 from geo_assets.grids import Canvas
+from geo_assets.kernels.raster.footprint import bounds_of, transformer
 from geo_assets.kernels.raster.inspect import mask_kind
 
 Mask = NDArray[np.bool_]
@@ -163,7 +163,7 @@ def _turns(dataset: Any, crs: CRS) -> list[float]:
     """
     if not crs.is_geographic:
         return [0.0]
-    left, _, right, _ = dataset.bounds
+    left, _, right, _ = bounds_of(dataset.transform, dataset.width, dataset.height)
     slack = abs(dataset.transform.a) / 2
     turns = [
         turn
@@ -185,7 +185,8 @@ def _scales(dataset: Any, crs: CRS, target: CRS, canvas: Canvas) -> dict[str, st
     origin = _canvas_pixels(dataset, crs, target, canvas, columns, rows)
     for step in ((1.0, 0.0), (0.0, 1.0)):
         moved = _canvas_pixels(dataset, crs, target, canvas, columns + step[0], rows + step[1])
-        length = np.hypot(*(moved - origin))
+        with np.errstate(invalid="ignore"):
+            length = np.hypot(*(moved - origin))
         length = length[np.isfinite(length) & (length > 0)]
         scale = float(np.median(length)) if len(length) else 1.0
         scales.append(1.0 if scale > 0.95 else float(f"{scale:.6g}"))
@@ -196,6 +197,6 @@ def _canvas_pixels(
     dataset: Any, crs: CRS, target: CRS, canvas: Canvas, columns: Any, rows: Any
 ) -> NDArray[np.float64]:
     x, y = dataset.transform @ (columns, rows)
-    px, py = project(crs, target, x, y)
+    px, py = transformer(crs, target).transform(x, y)
     inverse = ~Affine(*canvas.transform)
     return np.array(inverse @ (np.array(px), np.array(py)))
