@@ -30,6 +30,8 @@ class Lease:
     """What the chunk stated, in bytes."""
     held: int
     """What it holds now, in bytes: grows with what is measured."""
+    open: bool = True
+    """It has not been given back."""
     refused: bool = False
     """It wanted to grow and there was no room, although others held some of it."""
     peak: int = 0
@@ -133,11 +135,13 @@ class MemoryBudget:
         finally:
             if lease.peak:
                 self.corrections.learn(kernel, predicted=predicted, seen=lease.peak)
-            self._release(lease.held)
+            self._release(lease)
 
     def grow(self, lease: Lease, seen: int) -> bool:
         """Take note that a chunk uses `seen` bytes; False if the budget has no room for that."""
         with self._lock:
+            if not lease.open:
+                return True
             lease.peak = max(lease.peak, seen)
             more = seen - lease.held
             if more <= 0:
@@ -163,7 +167,7 @@ class MemoryBudget:
                     self._queue.remove(waiter)
                 self._wake()
             else:  # granted in the same moment
-                self._release(size)
+                self._release(Lease(kernel="", predicted=0, held=size))
             raise
 
     def _take(self, size: int) -> bool:
@@ -175,10 +179,11 @@ class MemoryBudget:
             self.peak = max(self.peak, self._held)
             return True
 
-    def _release(self, size: int) -> None:
+    def _release(self, lease: Lease) -> None:
         with self._lock:
+            lease.open = False
             self._leases -= 1
-            self._held -= size
+            self._held -= lease.held
         self._wake()
 
     def _wake(self) -> None:

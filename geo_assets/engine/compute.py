@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from geo_assets.engine.budget import MemoryBudget
+from geo_assets.engine.job import kernel_name
 from geo_assets.engine.pool import WorkerPool
 from geo_assets.engine.retry import Retry
 from geo_assets.engine.scratch import renew
@@ -103,17 +104,17 @@ class Compute:
     async def _do(self, attempt: _Attempt) -> KernelResult:
         chunk = attempt.chunk
         async with self._budget.lease(
-            chunk.predicted_bytes, kernel=_name(chunk), alone=attempt.alone, where=chunk.id
+            chunk.predicted_bytes, kernel=kernel_name(chunk), alone=attempt.alone, where=chunk.id
         ) as lease:
             self._telemetry.peak("budget_held_peak", self._budget.held)
             await asyncio.to_thread(renew, attempt.folder)
             try:
-                with self._telemetry.timing("compute"):
-                    result, account = await self._pool.run(
-                        chunk, attempt.folder, lease, fresh=attempt.fresh
-                    )
+                result, account = await self._pool.run(
+                    chunk, attempt.folder, lease, fresh=attempt.fresh
+                )
             finally:
                 attempt.outgrew_share = lease.refused
+            self._telemetry.spent("compute", account.wall_s)
             self._telemetry.spent("cpu", account.cpu_s)
             self._telemetry.peak("chunk_peak", lease.peak)
             return result
@@ -122,8 +123,3 @@ class Compute:
         kind = getattr(error, "kind", "error")
         self._telemetry.count("retries")
         self._telemetry.count(f"retries_{kind}")
-
-
-def _name(chunk: Chunk) -> str:
-    kernel = chunk.kernel
-    return f"{getattr(kernel, '__module__', '')}.{getattr(kernel, '__qualname__', repr(kernel))}"

@@ -56,9 +56,8 @@ class Engine:
         workers = settings.worker_count
         self.scratch = space.folder
         """A private folder of this run; removed at exit."""
-        self.telemetry = Telemetry(workers)
+        self.telemetry = Telemetry(workers, memory)
         """Costs of the run; `telemetry.measure()` for one materialization."""
-        self.telemetry.peak("budget", memory)
         self.budget = MemoryBudget(memory, workers)
         """The memory of all running chunks."""
         launcher = Launcher(
@@ -102,14 +101,8 @@ class Engine:
         scratch = await asyncio.to_thread(folder.__enter__)
         try:
             space, memory = await asyncio.to_thread(_prepare, scratch, settings)
-            engine = cls(
-                space,
-                settings,
-                memory=memory,
-                retry=retry or Retry(),
-                preload=preload,
-                recycling=recycling or Recycling(),
-            )
+            engine = cls(space, settings, memory=memory, retry=retry or Retry(),
+                         preload=preload, recycling=recycling or Recycling())  # fmt: skip
             engine._watch.start()
             try:
                 yield engine

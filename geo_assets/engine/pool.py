@@ -11,20 +11,19 @@ import asyncio
 import contextlib
 import logging
 import os
-import pickle
 import signal
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from geo_assets.engine import channel, log
 from geo_assets.engine.budget import Lease
+from geo_assets.engine.job import packed
 from geo_assets.engine.launcher import Launched, Launcher
 from geo_assets.engine.scope import finish
 from geo_assets.engine.watch import Watch, Watched
 from geo_assets.engine.worker import Account
-from geo_assets.errors import ContractError, WorkerCrashed, WorkerError
+from geo_assets.errors import WorkerCrashed, WorkerError
 from geo_assets.model import Chunk, KernelResult
 
 _START_S = 60.0
@@ -116,7 +115,7 @@ class WorkerPool:
             GeoAssetsError: What the kernel raised, or a description of it.
             ContractError: The spec or the result cannot travel.
         """
-        job = _packed(chunk, folder)
+        job = packed(chunk, folder)
         worker = await self._take(fresh=fresh)
         try:
             kind, payload = await self._exchange(worker, chunk, lease, job)
@@ -274,30 +273,6 @@ class WorkerPool:
         worker.said += len(text)
         if text and worker.said <= _TEXT_PER_CHUNK:
             log.emit("output", logging.WARNING, text[-_TEXT_LIMIT:], worker.fields)
-
-
-def _packed(chunk: Chunk, folder: Path) -> bytes:
-    """The job as bytes, checked before a worker is taken."""
-    kernel: Any = chunk.kernel
-    try:
-        if kernel.__module__ == "__main__" or "<" in kernel.__qualname__:
-            msg = f"{kernel.__module__}.{kernel.__qualname__} is not importable"
-            raise pickle.PicklingError(msg)
-        level = logging.getLogger("geo_assets").getEffectiveLevel()
-        job = channel.dump((chunk.id, level, kernel, chunk.spec, str(folder)))
-    except (pickle.PicklingError, TypeError, AttributeError) as error:
-        raise ContractError(
-            "A chunk's kernel is a module-level function and its spec can be pickled",
-            str(error), chunk.id, "Define the kernel in a module; put plain values into the spec.",
-        ) from error  # fmt: skip
-    if len(job) > channel.PAYLOAD_LIMIT:
-        raise ContractError(
-            f"A chunk's spec is smaller than {channel.PAYLOAD_LIMIT} bytes",
-            f"{len(job)} bytes",
-            chunk.id,
-            "Hand over large data as a file.",
-        )
-    return job
 
 
 def _ending(exited: asyncio.Future[int]) -> str:

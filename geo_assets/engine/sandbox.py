@@ -13,8 +13,7 @@ from pathlib import Path
 
 SAFE_ENVIRONMENT: Mapping[str, str] = {
     # no input opens another file or URL
-    "GDAL_SKIP": "VRT,WMS,WCS,HTTP,OGR_VRT",
-    "OGR_SKIP": "OGR_VRT,WFS,OAPIF,CSW",
+    "GDAL_SKIP": "VRT,WMS,WCS,HTTP",
     "GDAL_PAM_ENABLED": "NO",
     "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",
     "CPL_VSIL_CURL_ALLOWED_EXTENSIONS": ".none",

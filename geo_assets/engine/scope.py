@@ -89,6 +89,26 @@ def _interrupt(name: str, tasks: set[asyncio.Task[Any]]) -> None:
 _takeovers: dict[asyncio.AbstractEventLoop, _Takeover] = {}
 
 
+def _enter(task: asyncio.Task[Any]) -> _Scope:
+    loop = task.get_loop()
+    takeover = _takeovers.get(loop)
+    if takeover is None:
+        takeover = _takeovers[loop] = _Takeover(loop)
+        takeover.install()
+    scope = _Scope(task)
+    takeover.scopes.append(scope)
+    return scope
+
+
+def _leave(scope: _Scope) -> None:
+    loop = scope.task.get_loop()
+    takeover = _takeovers[loop]
+    takeover.scopes.remove(scope)
+    if not takeover.scopes:
+        del _takeovers[loop]
+        takeover.restore()
+
+
 @asynccontextmanager
 async def interruptible(
     raise_as: type[BaseException] = KeyboardInterrupt,
@@ -109,13 +129,7 @@ async def interruptible(
     if task is None or threading.current_thread() is not threading.main_thread():
         yield
         return
-    loop = asyncio.get_running_loop()
-    takeover = _takeovers.get(loop)
-    if takeover is None:
-        takeover = _takeovers[loop] = _Takeover(loop)
-        takeover.install()
-    scope = _Scope(task)
-    takeover.scopes.append(scope)
+    scope = _enter(task)
     cause: BaseException | None = None
     try:
         yield
@@ -127,10 +141,7 @@ async def interruptible(
             raise
         cause = error
     finally:
-        takeover.scopes.remove(scope)
-        if not takeover.scopes:
-            del _takeovers[loop]
-            takeover.restore()
+        _leave(scope)
     if scope.hit:
         task.uncancel()
         raise raise_as from cause

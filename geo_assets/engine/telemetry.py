@@ -16,12 +16,13 @@ _ALWAYS = ("chunks_done", "chunks_lost", "retries", "bytes_out", "loop_stalls")
 class Measure:
     """Counters of one span: the whole run, or one asset."""
 
-    def __init__(self, workers: int) -> None:
+    def __init__(self, workers: int, budget: int) -> None:
         self.lag = Histogram()
         self.counts: Counter[str] = Counter()
         self.seconds: defaultdict[str, float] = defaultdict(float)
         self.peaks: Counter[str] = Counter()
         self._workers = workers
+        self._budget = budget
         self._start = monotonic()
         self._end: float | None = None
 
@@ -48,6 +49,7 @@ class Measure:
             "loop_lag_p99_ms": round(self.lag.quantile(0.99) * 1000, 2),
             "loop_lag_max_ms": round(self.lag.largest * 1000, 2),
             "wall_s": round(wall, 3),
+            "budget_bytes": self._budget,
             "cpu_utilisation": round(self.seconds["cpu"] / max(wall * self._workers, 1e-9), 3),
         }
         values |= dict.fromkeys(_ALWAYS, 0)
@@ -60,9 +62,10 @@ class Measure:
 class Telemetry:
     """Collects for the whole engine, and beside it for every open `measure`."""
 
-    def __init__(self, workers: int) -> None:
-        self.total = Measure(workers)
+    def __init__(self, workers: int, budget: int) -> None:
+        self.total = Measure(workers, budget)
         self._workers = workers
+        self._budget = budget
         self._open: list[Measure] = [self.total]
         self._sampler = LagSampler()
         self._sampler.sinks.append(self.total.note_lag)
@@ -77,7 +80,7 @@ class Telemetry:
         Everything that the engine does meanwhile is counted, also for other tasks. The loop's lag
         is sampled inside such blocks only; time in which the loop is stopped is not lag.
         """
-        measure = Measure(self._workers)
+        measure = Measure(self._workers, self._budget)
         self._open.append(measure)
         self._sampler.sinks.append(measure.note_lag)
         self.on_measure()

@@ -19,7 +19,7 @@ def deliberate_block(seconds):
 
 
 async def test_a_blocked_loop_is_measured_and_its_stack_logged(caplog):
-    telemetry = Telemetry(1)
+    telemetry = Telemetry(1, MIB)
     with telemetry.measure() as measure:
         await asyncio.sleep(0.1)
         deliberate_block(0.12)
@@ -33,7 +33,7 @@ async def test_a_blocked_loop_is_measured_and_its_stack_logged(caplog):
 
 def test_a_stopped_loop_is_not_a_late_one():
     """Dagster drives a generator item by item and works between the items."""
-    telemetry = Telemetry(1)
+    telemetry = Telemetry(1, MIB)
 
     async def items():
         with telemetry.measure() as measure:
@@ -53,7 +53,7 @@ def test_a_stopped_loop_is_not_a_late_one():
 
 
 async def test_nothing_is_sampled_outside_a_measure():
-    telemetry = Telemetry(1)
+    telemetry = Telemetry(1, MIB)
     await asyncio.sleep(0.05)
     deliberate_block(0.06)
     await asyncio.sleep(0.05)
