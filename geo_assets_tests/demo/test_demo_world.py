@@ -84,6 +84,22 @@ def test_planted_defects_are_what_shapely_finds(tmp_path, seed):
         }
 
 
+@pytest.mark.parametrize("method", [None, "linework", "structure"])
+def test_bowties_disturb_no_neighbour_kept_or_repaired(report, method):
+    truth = report.truth["districts"]["defects"]
+    ids, _, utm = read_districts(report.folder)
+    original = ~np.isin(ids, [copy for _, copy in truth["duplicate"]])
+    ids, polygons = ids[original], utm[original]
+    if method:
+        keep = {"keep_collapsed": False} if method == "structure" else {}
+        polygons = shapely.make_valid(polygons, method=method, **keep)
+        assert set(shapely.get_type_id(polygons)) == {shapely.GeometryType.POLYGON}
+    edges = shapely.coverage_invalid_edges(polygons, gap_width=GAP_WIDTH_M)
+    assert set(ids[~shapely.is_empty(edges)]) == {
+        one for kind in ("gap", "overlap") for pair in truth[kind] for one in pair
+    }
+
+
 def test_gaps_are_empty_and_overlaps_are_shared(report):
     truth = report.truth["districts"]["defects"]
     ids, _, utm = read_districts(report.folder)
