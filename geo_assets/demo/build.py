@@ -81,7 +81,7 @@ def build_world(
 
     The same parameters give the same bytes. A file appears whole or not at all; one that is
     there with its size and parameters is kept; one that an earlier call made and this one does
-    not ask for is removed. Memory does not grow with scenes or events (about 200 MB), and takes
+    not ask for is removed. Memory does not grow with scenes or events (about 350 MB), and takes
     about 10 kB a polygon.
 
     Args:
