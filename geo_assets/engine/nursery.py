@@ -57,6 +57,7 @@ def main(control_fd: int, preload: Sequence[str], *, fork: bool) -> NoReturn:
             _end_if_alone(control_fd)
             with contextlib.suppress(ImportError):
                 importlib.import_module(name)
+        _register_drivers()
         gc.collect()
         gc.freeze()  # the collector shall not touch, and so copy, the pages that workers share
     _Nursery(socket.socket(fileno=control_fd), fork=fork).serve()
@@ -68,6 +69,13 @@ def _end_if_alone(control_fd: int) -> None:
     poll.register(control_fd, 0)
     if poll.poll(0):
         os._exit(0)
+
+
+def _register_drivers() -> None:
+    """Once here instead of in every worker."""
+    if rasterio := sys.modules.get("rasterio"):
+        with rasterio.Env():
+            os.environ["OGR_SKIP"] = sandbox.OGR_SKIP
 
 
 class _Nursery:

@@ -11,16 +11,13 @@ import re
 from collections.abc import Mapping, MutableMapping
 from pathlib import Path
 
+from geo_assets.kernels.raster.options import GDAL_OPTIONS
+
 SAFE_ENVIRONMENT: Mapping[str, str] = {
-    # no input opens another file or URL
-    "GDAL_SKIP": "VRT,WMS,WCS,HTTP",
-    "GDAL_PAM_ENABLED": "NO",
-    "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",
-    "CPL_VSIL_CURL_ALLOWED_EXTENSIONS": ".none",
+    # no input opens another file or URL, and the block cache is bounded
+    **GDAL_OPTIONS,
     "PROJ_NETWORK": "OFF",
-    # bounded memory and one thread: the pool is the parallelism
-    "GDAL_CACHEMAX": "64",
-    "GDAL_NUM_THREADS": "1",
+    # one thread: the pool is the parallelism
     "GDAL_MAX_DATASET_POOL_SIZE": "32",
     "VSI_CACHE": "FALSE",
     "OMP_NUM_THREADS": "1",
@@ -37,6 +34,16 @@ SAFE_ENVIRONMENT: Mapping[str, str] = {
     "PYTHONHASHSEED": "0",
 }
 """Variables that every process that opens a user's file runs under."""
+
+OGR_SKIP = (
+    "OGR_VRT,GDALG,OGCAPI,WFS,OAPIF,CSW,Elasticsearch,Carto,AmigoCloud,PLSCENES,NGW,"
+    "ADBC,GPSBabel,MapML,PGDUMP,PDF"
+)
+"""Vector drivers that pyogrio's GDAL goes without: they reach other files, programs or hosts.
+
+Set after rasterio's GDAL has registered its drivers, because that one would complain about each
+driver it never had.
+"""
 
 _SECRET = re.compile(r"SECRET|TOKEN|PASSW|CREDENTIAL|PRIVATE_KEY|ACCESS_KEY|API_KEY", re.IGNORECASE)
 
