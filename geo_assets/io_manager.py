@@ -61,15 +61,13 @@ class GeoIOManager(dg.ConfigurableIOManager):
         keys = context.asset_partition_keys if context.has_asset_partitions else [None]
         values = _by_partition(obj, keys, context.asset_key)
         for partition, value in values.items():
-            artifact, metadata = wait(self._publish(context, partition, value))
+            metadata = wait(self._publish(context, partition, value))
             if len(values) == 1:
                 context.add_output_metadata(metadata)
-            else:
-                context.log.info("committed %s, version %s", artifact.label, artifact.version)
 
     async def _publish(
         self, context: dg.OutputContext, partition: str | None, value: Any
-    ) -> tuple[Artifact, Mapping[str, dg.MetadataValue]]:
+    ) -> Mapping[str, dg.MetadataValue]:
         store = self.artifacts()
         if not isinstance(value, Artifact | Staged | Current):
             value = await stage_value(
@@ -83,7 +81,7 @@ class GeoIOManager(dg.ConfigurableIOManager):
             value = await value.commit()
         elif isinstance(value, Current):
             value = value.artifact
-        return value, await artifact_metadata(store, value)
+        return await artifact_metadata(store, value)
 
     def load_input(self, context: dg.InputContext) -> Any:
         """The newest version of the input's partitions, as the annotation asks for.

@@ -17,7 +17,7 @@ import shutil
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -54,10 +54,36 @@ class Bench:
     engine: Engine
     folder: Path
     """The partition's own, for files in flight."""
+    progress: Progress = lambda _done, _total: None
 
     async def run(self, chunk: Chunk) -> KernelResult:
         """Do one chunk in a worker; its files stay until the run ends."""
         return await self.engine.run(chunk)
+
+    async def run_all(self, chunks: Sequence[Chunk]) -> list[KernelResult]:
+        """Do chunks whose results are merged afterwards; their files go into the folder.
+
+        For steps that are short enough to be done again as a whole: nothing is staged, so a run
+        that dies has nothing to resume.
+
+        Returns:
+            Results in the order of `chunks`.
+
+        Raises:
+            Exception: The error of the first chunk given up.
+        """
+
+        async def stage(chunk: Chunk, result: KernelResult) -> KernelResult:
+            return await asyncio.to_thread(_moved, result, self.folder / "parts" / chunk.id)
+
+        results: dict[str, KernelResult] = {}
+        async with aclosing(self.engine.stream(chunks, stage=stage)) as outcomes:
+            async for outcome in outcomes:
+                if isinstance(outcome, Lost):
+                    raise _given_up([outcome], len(chunks))
+                results[outcome.chunk.id] = outcome.value
+                self.progress(len(results), len(chunks))
+        return [results[chunk.id] for chunk in chunks]
 
 
 class Recipe(Protocol):
@@ -142,7 +168,7 @@ async def produce(
     if newest is not None and newest.version == recipe.version:
         return Current(artifact=newest)
     draft = await store.begin(recipe.asset, recipe.partition, recipe.version)
-    bench = Bench(engine=engine, folder=folder)
+    bench = Bench(engine=engine, folder=folder, progress=progress)
     chunks = await recipe.chunks(bench)
     finished = await draft.finished()
     resumed = {chunk.id: finished[chunk.id] for chunk in chunks if chunk.id in finished}
@@ -198,6 +224,16 @@ def _given_up(lost: Sequence[Lost], total: int) -> Exception:
         return first.error.located(where)
     first.error.add_note(where)
     return first.error
+
+
+def _moved(result: KernelResult, folder: Path) -> KernelResult:
+    folder.mkdir(parents=True, exist_ok=True)
+    files = []
+    for file in result.files:
+        path = folder / Path(file.name).name
+        shutil.move(file.path, path)
+        files.append(replace(file, path=path))
+    return replace(result, files=tuple(files))
 
 
 @asynccontextmanager

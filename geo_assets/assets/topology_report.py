@@ -1,0 +1,197 @@
+"""`out/<name>`: every defect in the topology of a layer, located, as a layer of its own."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+
+from geo_assets.assets.body import Plan
+from geo_assets.assets.factory import recipe_asset
+from geo_assets.assets.inputs import newest_input
+from geo_assets.checks.topology import report_checks
+from geo_assets.errors import ConfigError
+from geo_assets.kernels.topology import (
+    TopologyPlan,
+    TopologyRules,
+    plan_topology,
+    predicted_bytes,
+    report_spec,
+    topology_chunks,
+)
+from geo_assets.kernels.topology_chunk import topology_chunk
+from geo_assets.kernels.topology_report import merge_report
+from geo_assets.kernels.vector_preview import LayerPicture, draw_layer
+from geo_assets.metadata import svg_markdown
+from geo_assets.model import Artifact, Chunk, Findings, fingerprint
+from geo_assets.production import Bench, Publication
+from geo_assets.resources import GeoStore
+from geo_assets.rules.coverage import CoverageRules
+from geo_assets.rules.lines import NetworkRules
+from geo_assets.rules.shape import ShapeRules
+from geo_assets.store.artifact import ArtifactStore, ChunkReceipt, Draft
+
+TOPOLOGY_FORMAT = 1
+"""Raised when the same layer and rules give another report than before."""
+
+
+def topology_report_asset(
+    name: str = "topology_report",
+    *,
+    layer: str,
+    key: str | None = None,
+    gap_width_m: float | None = None,
+    tolerance_m: float = 0.001,
+    sliver_width_m: float = 0.0,
+    geometry_types: Sequence[str] = (),
+    network: NetworkRules | None = None,
+    owners: Sequence[str] = (),
+) -> dg.Definitions:
+    """Declare a topology report of `core/<layer>` and its checks.
+
+    `out/<name>` holds `defects.parquet`, a GeoParquet layer in the layer's CRS with one row for
+    each defect: kind, feature ids, longitude and latitude, size in metres. It opens in QGIS.
+
+    Args:
+        name: Name of the asset.
+        layer: Name of the layer.
+        key: Column that identifies a feature; None uses `fid`.
+        gap_width_m: For polygons that form a coverage: holes between them up to this width are
+            gaps. None checks features alone.
+        tolerance_m: Overlaps and gaps up to this width are unmatched edges.
+        sliver_width_m: Polygons nowhere wider than this are slivers; 0 looks for none.
+        geometry_types: Types allowed.
+        network: For lines that form a network: what must hold.
+        owners: Dagster owners: `team:geo` or an e-mail address.
+
+    Raises:
+        ConfigError: The declaration is wrong.
+    """
+    if gap_width_m is not None and network is not None:
+        raise ConfigError("A layer is a coverage of polygons or a network of lines", "both",
+                          f"topology_report_asset(name={name!r})")  # fmt: skip
+    rules = TopologyRules(
+        shape=ShapeRules(geometry_types=tuple(geometry_types), sliver_width_m=sliver_width_m),
+        coverage=None if gap_width_m is None
+        else CoverageRules(gap_width_m=gap_width_m, tolerance_m=tolerance_m),
+        network=network,
+    )  # fmt: skip
+    report = recipe_asset(
+        ("out", name),
+        partial(_planner, name, layer, key or "fid", rules),
+        description=f"Every defect in the topology of `core/{layer}`, located.",
+        kinds={"parquet"},
+        deps=[dg.AssetKey(["core", layer])],
+        owners=owners,
+    )
+    return dg.Definitions(assets=[report], asset_checks=report_checks(name, rules))
+
+
+def _planner(name: str, layer: str, key: str, rules: TopologyRules, geo_store: GeoStore) -> Plan:
+    store = geo_store.artifacts()
+
+    async def plan(partition: str | None, folder: Path) -> TopologyRecipe:
+        del folder
+        source = await newest_input(store, ("core", layer), partition)
+        config = [repr(rules), key]
+        return TopologyRecipe(
+            rules=rules,
+            key=key,
+            source=source,
+            store=store,
+            asset=("out", name),
+            partition=partition,
+            version=fingerprint("topology", TOPOLOGY_FORMAT, source.version, *config),
+            inputs={source.label: source.version},
+        )
+
+    return plan
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TopologyRecipe:
+    """One layer held against its rules."""
+
+    rules: TopologyRules
+    key: str
+    source: Artifact
+    store: ArtifactStore
+    asset: tuple[str, ...]
+    partition: str | None
+    version: str
+    inputs: Mapping[str, str]
+
+    async def chunks(self, bench: Bench) -> Sequence[Chunk]:
+        """None are staged: what chunks find is merged."""
+        del bench
+        return []
+
+    async def fetch(self, chunk: Chunk, folder: Path) -> Chunk:
+        """Nothing."""
+        del folder
+        return chunk
+
+    async def finish(
+        self, draft: Draft, receipts: Sequence[ChunkReceipt], bench: Bench
+    ) -> Publication:
+        """Plan, examine the pieces, merge."""
+        del receipts
+        layer = await self._layer(bench)
+        plan = TopologyPlan(layer=layer, rules=self.rules)
+        planned = await bench.run(await _chunk("plan", plan_topology, plan))
+        pieces = [
+            await _chunk(f"piece-{number:05d}", topology_chunk, spec)
+            for number, spec in enumerate(topology_chunks(plan, planned.facts))
+        ]
+        found = await bench.run_all(pieces)
+        folders = [result.files[0].path.parent for result in found]
+        merge = report_spec(plan, planned.facts, self.key, folders)
+        merged = await bench.run(await _chunk("merge", merge_report, merge))
+        findings = Findings.from_dict(merged.facts["findings"])
+        drawn = await bench.run(_drawing(layer, findings))
+        stored = [await draft.stage(file) for file in (*merged.files, *drawn.files)]
+        return Publication(
+            objects=tuple(stored),
+            properties={
+                "rows": findings.total,
+                "checked": findings.checked,
+                "findings": findings.as_dict(),
+                "thumbnail": svg_markdown(drawn.facts["thumbnail"], drawn.facts["alt"]),
+                "numbers": {"defects": findings.total, **findings.counts},
+            },
+            bbox=_bbox(findings),
+        )
+
+    async def _layer(self, bench: Bench) -> Path:
+        parts = [item for item in self.source.with_role("data")]
+        if len(parts) != 1:
+            raise ConfigError("A topology report is of a layer in one file", f"{len(parts)} parts",
+                              self.source.label, "Partition the layer.")  # fmt: skip
+        return await self.store.local_file(self.source, parts[0].name, bench.folder)
+
+
+async def _chunk(name: str, kernel: Any, spec: Any) -> Chunk:
+    predicted = await asyncio.to_thread(predicted_bytes, spec)
+    return Chunk(id=name, kernel=kernel, spec=spec, predicted_bytes=predicted)
+
+
+def _drawing(layer: Path, findings: Findings) -> Chunk:
+    spec = LayerPicture(paths=(layer,), findings=findings.as_dict())
+    return Chunk(id="picture", kernel=draw_layer, spec=spec, predicted_bytes=400 << 20)
+
+
+def _bbox(findings: Findings) -> tuple[float, float, float, float] | None:
+    places = [
+        (sample.lon, sample.lat)
+        for sample in findings.samples
+        if sample.lon is not None and sample.lat is not None
+    ]
+    if not places:
+        return None
+    lons, lats = zip(*places, strict=True)
+    return min(lons), min(lats), max(lons), max(lats)
