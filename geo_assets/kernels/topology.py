@@ -122,13 +122,13 @@ def plan_topology(spec: TopologyPlan, workdir: Path) -> KernelResult:
     groups = _row_groups(spec.layer, column.name)
     alone = spec.rules.halo_m is None
     if alone and (not len(groups) or groups.max() <= 4 * spec.chunk_bytes):
-        chunks = _runs(groups, spec.chunk_bytes)
+        chunks = _runs(groups, spec.chunk_bytes) or [(0, 0, 0)]
         return KernelResult(facts=facts | {"spool": None, "chunks": chunks, "y_range": [0.0, 0.0]})
     bounds = write_spool(spec.layer, workdir)
     known = np.isfinite(bounds).all(axis=1)
     low = float(bounds[known, 1].min()) if known.any() else 0.0
     high = float(bounds[known, 3].max()) if known.any() else 0.0
-    chunks = spatial_chunks(workdir, spec.chunk_bytes)
+    chunks = spatial_chunks(workdir, spec.chunk_bytes) or [(0, 0, 0)]
     return KernelResult(
         facts=facts | {"spool": str(workdir), "chunks": chunks, "y_range": [low, high]}
     )

@@ -88,6 +88,8 @@ def coverage_defects(
         rules: What is declared.
         metric: Metres in the layer's CRS.
     """
+    if not len(geometries):
+        return CoverageFindings(found=(), loose=Segments.none(), flagged=rows)
     tolerance = metric.small_units(rules.tolerance_m)
     pairs = duplicate_pairs(geometries, tolerance)
     found = [_duplicate(geometries, rows, pair) for pair in pairs if owned[pair[1]]]

@@ -89,7 +89,7 @@ def shape_defects(
     yield from _invalid(geometries, rows, ~valid & ~collapsed)
     yield from _repeated(geometries, rows)
     if rules.orientation is not None:
-        wrong = _misoriented(geometries, ccw=rules.orientation == "ccw")
+        wrong = valid & _misoriented(geometries, ccw=rules.orientation == "ccw")
         yield from _each("ring_orientation", geometries, rows, wrong,
                          f"Shells run {rules.orientation}, holes the other way.")  # fmt: skip
     if rules.sliver_width_m > 0:
