@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 
-from geo_assets.errors import CommitConflict, TransientError
+from geo_assets.errors import CommitConflict, InputError, TransientError
 from geo_assets.model import Artifact
 from geo_assets.store.objects import ObjectStore
 from geo_assets.store.paths import Place, sequence_of
@@ -43,8 +43,13 @@ async def read_commit(objects: ObjectStore, place: Place, sequence: int) -> Comm
     path = place.commit(sequence)
     body, where = await objects.get(path), objects.address(path)
     if len(body) <= _SMALL:
-        return parse_commit(body, where)
-    return await asyncio.to_thread(parse_commit, body, where)
+        commit = parse_commit(body, where)
+    else:
+        commit = await asyncio.to_thread(parse_commit, body, where)
+    if (commit.place, commit.artifact.sequence) != (place, sequence):
+        label = f"{commit.artifact.label} number {commit.artifact.sequence}"
+        raise InputError("A commit lies where it says it does", label, where, "Move it back.")
+    return commit
 
 
 async def publish(objects: ObjectStore, commit: Commit) -> Commit:

@@ -17,7 +17,7 @@ from geo_assets.errors import GeoAssetsError, InputError
 from geo_assets.store.bounded import each
 from geo_assets.store.commit import newest_sequence, read_commit
 from geo_assets.store.objects import ObjectStore
-from geo_assets.store.paths import ITEM, Place, href, partition_of
+from geo_assets.store.paths import ITEM, Place, partition_of
 from geo_assets.store.stac import STAC_VERSION, BBox, Commit, collection_id, item_json
 
 _LOG = logging.getLogger(__name__)
@@ -164,7 +164,7 @@ class Derived:
 
 def partition_folder(target: str) -> str:
     """The folder in an href that `_collection_json` wrote."""
-    return target.removeprefix("./").removesuffix(f"/{ITEM}").replace("%25", "%")
+    return target.removeprefix("./").removesuffix(f"/{ITEM}")
 
 
 def _collection_json(asset: tuple[str, ...], collection: _Collection) -> bytes:
@@ -173,7 +173,7 @@ def _collection_json(asset: tuple[str, ...], collection: _Collection) -> bytes:
     items = [
         {
             "rel": "item",
-            "href": f"./{href(folder)}/{ITEM}",
+            "href": f"./{folder}/{ITEM}",
             "type": "application/geo+json",
             "title": title,
         }

@@ -18,7 +18,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from urllib.parse import quote, unquote_to_bytes
+from urllib.parse import unquote_to_bytes
 
 from geo_assets.errors import ConfigError, ContractError, InputError
 
@@ -46,10 +46,12 @@ _DATA_NAME = re.compile(r"([0-9]{12})-[A-Za-z0-9]{1,128}")
 def encode_segment(text: str) -> str:
     """One path segment for any key part or partition key, different for different keys.
 
-    Letters, digits and `-_.=` stay as they are, everything else becomes `%XX` of its UTF-8
+    Letters, digits and `-_.=` stay as they are, everything else becomes `~XX` of its UTF-8
     bytes, and so does the first character of a name that starts with a dot or is one of ours
-    (`data`, `item.json`). On a file system that ignores case, keys that differ only in case
-    meet; on all others no two keys do.
+    (`data`, `item.json`). It is percent-encoding with another sign: a `%` in a path is not a
+    `%` in its URL, and tools disagree on which of the two a STAC href is; a `~` is the same
+    in both. On a file system that ignores case, keys that differ only in case meet; on all
+    others no two keys do.
 
     Raises:
         ConfigError: The key is empty, or too long for a file name once encoded.
@@ -79,17 +81,12 @@ def decode_segment(segment: str) -> str:
         InputError: `segment` is nothing that `encode_segment` makes.
     """
     try:
-        text = unquote_to_bytes(segment).decode("utf-8", "surrogatepass")
+        text = unquote_to_bytes(segment.replace("~", "%")).decode("utf-8", "surrogatepass")
         if encode_segment(text) == segment:
             return text
     except (UnicodeDecodeError, ConfigError):
         pass
     raise InputError("A folder under an asset is an encoded partition key", repr(segment))
-
-
-def href(path: str) -> str:
-    """A relative URL for a path: a folder that is called `a%2Fb` is linked as `a%252Fb`."""
-    return quote(path, safe="/-_.=~")
 
 
 def checked_name(name: str) -> str:
@@ -231,4 +228,4 @@ def base_of(folder: str) -> int | None:
 
 
 def _escape(char: str) -> str:
-    return "".join(f"%{byte:02X}" for byte in char.encode("utf-8", "surrogatepass"))
+    return "".join(f"~{byte:02X}" for byte in char.encode("utf-8", "surrogatepass"))

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable
 
 _MAX = 300
+_SHORTEST = 4
 _QUERY = re.compile(r"(https?://[^\s?\"'<>]+)\?[^\s\"'<>)]*")
 _USER = re.compile(r"(\w+://)[^/\s@\"']+@")
 _CODE = re.compile(r"<Code>([^<]+)</Code>")
@@ -27,7 +28,7 @@ def summary(text: str, secrets: Iterable[str | None] = ()) -> str:
         head = f"{head.rstrip(': ')}: {code[1]}{f' ({message[1]})' if message else ''}"
     # Secrets first: a cut or a rewritten URL could leave a part of one that no longer matches.
     for secret in secrets:
-        if secret:
+        if secret and len(secret) >= _SHORTEST:
             head = head.replace(secret, "***")
     head = _USER.sub(r"\1", _QUERY.sub(r"\1?...", " ".join(head.split())))
     return head if len(head) <= _MAX else f"{head[: _MAX - 3]}..."

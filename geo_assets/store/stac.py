@@ -17,7 +17,7 @@ from typing import Any, TypeAlias
 
 from geo_assets.errors import ContractError, InputError
 from geo_assets.model import Artifact, Json, StoredObject
-from geo_assets.store.paths import Place, href
+from geo_assets.store.paths import Place
 
 STAC_VERSION = "1.1.0"
 FORMAT = 1
@@ -171,7 +171,7 @@ def collection_id(asset: tuple[str, ...]) -> str:
 def _encode(commit: Commit, *, up: str, links: list[dict[str, Json]]) -> bytes:
     """The Item of a file that sees its partition's folder as `up`."""
     artifact, place = commit.artifact, commit.place
-    collection = f"{up.removesuffix('./')}../collection.json"
+    collection = f"{'../' if up == './' else '../../'}collection.json"
     properties: dict[str, Any] = {
         **artifact.properties,
         "datetime": commit.datetime,
@@ -219,7 +219,7 @@ def _encode(commit: Commit, *, up: str, links: list[dict[str, Json]]) -> bytes:
 
 def _asset(stored: StoredObject, path: str) -> dict[str, Json]:
     asset: dict[str, Json] = {
-        "href": href(path),
+        "href": path,
         "type": stored.media_type,
         "roles": list(stored.roles),
         "file:size": stored.size,

@@ -12,7 +12,7 @@ import socket
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Self
 
 Kind = Literal[
     "status",  # answer with `status`, forward nothing
@@ -51,14 +51,18 @@ def first(number: int, fault: Fault, method: str, part: str = "") -> Plan:
 
 
 class FaultProxy:
-    """Forwards to a port of this host; set `plan` at any time, read `requests` afterwards."""
+    """Forwards to a port of this host.
+
+    Set `plan` at any time, read `requests` afterwards, wait for `asked`: the first request.
+    """
 
     def __init__(self, upstream: int) -> None:
         self.plan: Plan = lambda method, path: None
         self.requests: list[tuple[str, str]] = []
+        self.asked = asyncio.Event()
         self._upstream = upstream
 
-    async def __aenter__(self) -> FaultProxy:
+    async def __aenter__(self) -> Self:
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0, limit=1 << 20)
         self._tasks: set[asyncio.Task[None]] = set()
         port = self._server.sockets[0].getsockname()[1]
@@ -70,6 +74,8 @@ class FaultProxy:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        for _ in range(3):  # transports close in the turns of the loop after they were told to
+            await asyncio.sleep(0)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
@@ -88,7 +94,7 @@ class FaultProxy:
             self._tasks.discard(task)
             for side in (writer, upstream):
                 if side is not None:
-                    side.close()
+                    side.transport.abort()
 
     async def _request(
         self,
@@ -102,6 +108,7 @@ class FaultProxy:
         method, path, _ = head.split(b"\r\n", 1)[0].decode().split(" ", 2)
         fault = self.plan(method, path)
         self.requests.append((method, path))
+        self.asked.set()
         body = await _body(reader, head)
         if fault and fault.kind == "reset":
             return _cut(writer)

@@ -158,8 +158,7 @@ async def test_a_cancelled_upload_leaves_nothing(behind, proxy, s3_server):
     through, direct = behind
     proxy.plan = lambda method, path: Fault(kind="silence")
     task = asyncio.ensure_future(through.create("a", BODY))
-    while not proxy.requests:
-        await asyncio.sleep(0.01)
+    await proxy.asked.wait()
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
@@ -167,10 +166,10 @@ async def test_a_cancelled_upload_leaves_nothing(behind, proxy, s3_server):
     assert await direct.head("a") is None
 
 
-async def test_wrong_keys_are_a_clear_error(tmp_path):
-    """Against moto, which checks signatures when it is told to."""
-    port = free_port()
-    log = tmp_path / "moto.log"
+@pytest.fixture
+def moto(tmp_path):
+    """A server that checks signatures after the four requests that make a user and a bucket."""
+    port, log = free_port(), tmp_path / "moto.log"
     env = os.environ | {"INITIAL_NO_AUTH_ACTION_COUNT": "4"}
     with log.open("wb") as output:
         server = subprocess.Popen(
@@ -178,27 +177,28 @@ async def test_wrong_keys_are_a_clear_error(tmp_path):
             stdout=output, stderr=output, stdin=subprocess.DEVNULL, env=env,
         )  # fmt: skip
     try:
-        await asyncio.to_thread(wait_for_port, port, server, log)
+        wait_for_port(port, server, log)
         endpoint = f"http://127.0.0.1:{port}"
-        key, secret = await asyncio.to_thread(_moto_user, endpoint)
-
-        def access(key: str, secret: str) -> S3Access:
-            return S3Access(
-                endpoint_url=endpoint, access_key=key, secret=secret, region="us-east-1"
-            )
-
-        good = ArtifactStore(open_store("s3://bucket/p", s3=access(key, secret)))
-        await good.probe()
-        for bad in (access(key, "a-wrong-secret"), access("AKIAUNKNOWN", secret)):
-            objects = open_store("s3://bucket/p", s3=bad)
-            with pytest.raises(ConfigError, match="accepts the credentials") as error:
-                await objects.get("_probe/create-if-absent")
-            assert "a-wrong-secret" not in str(error.value) and secret not in str(error.value)
-            with pytest.raises(ConfigError, match="accepts the credentials"):
-                await objects.create("x", b"")
+        yield endpoint, *_moto_user(endpoint)
     finally:
         server.terminate()
         server.wait()
+
+
+async def test_wrong_keys_are_a_clear_error(moto):
+    endpoint, key, secret = moto
+
+    def opened(key: str, secret: str):
+        access = S3Access(endpoint_url=endpoint, access_key=key, secret=secret, region="us-east-1")
+        return open_store("s3://bucket/p", s3=access)
+
+    await ArtifactStore(opened(key, secret)).probe()
+    for objects in (opened(key, "a-wrong-secret"), opened("AKIAUNKNOWN", secret)):
+        with pytest.raises(ConfigError, match="accepts the credentials") as error:
+            await objects.get("_probe/create-if-absent")
+        assert "a-wrong-secret" not in str(error.value) and secret not in str(error.value)
+        with pytest.raises(ConfigError, match="accepts the credentials"):
+            await objects.create("x", b"")
 
 
 def _moto_user(endpoint: str) -> tuple[str, str]:
@@ -283,8 +283,9 @@ async def test_a_web_server_is_read_only(web, tmp_path):
 def test_error_texts_are_short_and_clean():
     text = (
         "Generic S3 error: GET https://user:pw@host/b/k?X-Amz-Signature=abc&x=1 status code: 403 "
-        "Forbidden: <?xml version='1.0'?><Error><Code>SignatureDoesNotMatch</Code><Message>no</Message>"
-        "<StringToSign>AWS4 SECRET</StringToSign></Error>\n\nDebug source:\nGeneric { hidden }"
+        "Forbidden: <?xml version='1.0'?><Error><Code>SignatureDoesNotMatch</Code>"
+        "<Message>no</Message><StringToSign>AWS4 SECRET</StringToSign></Error>\n\n"
+        "Debug source:\nGeneric { hidden }"
     )
     clean = summary(text, ["SECRET", None])
     assert clean.endswith(
