@@ -103,8 +103,7 @@ def _pairs(
             kept = kept.set_column(at, kept.schema.field(at), moved)
         for pairs in finder.find(geometry, covering):
             matched += int((np.diff(pairs.left, prepend=-1) != 0).sum())
-            table = assemble(kept, pairs, others, columns, keep=rule.how == "left")
-            if table.num_rows:
+            for table in assemble(kept, pairs, others, columns, keep=rule.how == "left"):
                 writer.write(table)
     writer.close(finder.tally.box)
     return writer.rows, matched

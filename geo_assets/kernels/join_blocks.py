@@ -40,6 +40,8 @@ class Block:
     shapes: Array
     sizes: Array
     """Coordinates of each."""
+    valid: Array
+    """Whether each is valid."""
     tree: shapely.STRtree
 
 
@@ -103,7 +105,8 @@ class Blocks:
         if last is None or not np.array_equal(last.rows, rows):
             self._last = None  # free it before the next is made
             shapes = self._index.shapes(rows)
-            last = Block(rows, shapes, self._index.sizes[rows], shapely.STRtree(shapes))
+            last = Block(rows, shapes, self._index.sizes[rows], self._index.valid[rows],
+                         shapely.STRtree(shapes))  # fmt: skip
             self._last = last
         return last
 
@@ -126,20 +129,30 @@ def matches(rule: JoinRule, block: Block, shapes: Array, bounds: Array) -> tuple
     """
     left, right = block.tree.query(shapely.box(*bounds.T))
     sizes = shapely.get_num_coordinates(shapes)
-    hit = _test(rule, (shapes, left, sizes), (block.shapes, right, block.sizes))
+    sound = (shapely.is_valid(shapes)[left]) & block.valid[right]
+    hit = np.empty(len(left), bool)
+    for part, fixed in ((np.flatnonzero(sound), None), (np.flatnonzero(~sound), rule.predicate)):
+        hit[part] = _test(rule, (shapes, left[part], sizes),
+                          (block.shapes, right[part], block.sizes), fixed)  # fmt: skip
     return left[hit], block.rows[right[hit]]
 
 
 def _test(
-    rule: JoinRule, left: tuple[Array, Array, Array], right: tuple[Array, Array, Array]
-) -> Array:
-    """Whether each pair fulfils the predicate, with the larger side prepared.
+    rule: JoinRule, left: tuple[Array, Array, Array], right: tuple[Array, Array, Array],
+    fixed: str | None,
+) -> Array:  # fmt: skip
+    """Whether each pair fulfils the predicate.
 
-    A side is its shapes, the position of each pair's shape, and the shapes' sizes.
+    A side is its shapes, the position of each pair's shape, and the shapes' sizes. The side with
+    larger shapes is prepared. Where a shape is invalid, what GEOS answers depends on that; `fixed`
+    is then the predicate, and the side is the one that geopandas prepares, whatever the portion.
     """
     if not len(left[1]):
         return np.zeros(0, bool)
-    swap = right[2][right[1]].mean() > left[2][left[1]].mean()
+    if fixed is None:
+        swap = bool(right[2][right[1]].mean() > left[2][left[1]].mean())
+    else:
+        swap = fixed == "within"
     name = _MIRRORED[rule.predicate] if swap else rule.predicate
     (shapes, at, sizes), (others, other, _) = (right, left) if swap else (left, right)
     test = getattr(shapely, name)
@@ -151,7 +164,7 @@ def _test(
     hit = np.empty(len(at), bool)
     for part in portions(sizes[at[starts]], _PREPARED_VERTICES):
         used = shapes[at[starts[part]]]
-        prepared = used[counts[part] >= _WORTH]
+        prepared = used[counts[part] >= (_WORTH if fixed is None else 1)]
         first = starts[part.start]
         after = starts[part.stop] if part.stop < len(starts) else len(at)
         shapely.prepare(prepared)

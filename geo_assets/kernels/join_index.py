@@ -39,6 +39,8 @@ class RightIndex:
     """(rows, 4) xmin, ymin, xmax, ymax in the join's CRS; NaN where nothing can be compared."""
     sizes: Array
     """(rows,) coordinates of each geometry."""
+    valid: Array
+    """(rows,) whether each geometry is valid."""
     grid: LabelGrid | None
     """Valid polygons, ready for look-ups; None where a grid does not pay off."""
     loose: Array
@@ -53,7 +55,7 @@ class RightIndex:
             table = pa.ipc.open_file(source).read_all()
         arrays = {
             name: np.asarray(np.load(folder / f"{name}.npy", mmap_mode="r"))
-            for name in ("bounds", "sizes", "loose")
+            for name in ("bounds", "sizes", "valid", "loose")
         }
         return cls(rows=table.num_rows, wkb=table.column(0), grid=grid, **arrays)
 
@@ -90,9 +92,10 @@ def join_index_kernel(spec: JoinIndexSpec, workdir: Path) -> KernelResult:
     layer, left = Layer.open(spec.right), Layer.open(spec.left)
     left.projection(spec.rule.crs)
     project, operation = layer.projection(spec.rule.crs)
-    bounds, sizes, kinds = _normalise(layer, project, workdir / "right.arrow")
+    bounds, sizes, kinds, valid = _normalise(layer, project, workdir / "right.arrow")
     np.save(workdir / "bounds.npy", bounds)
     np.save(workdir / "sizes.npy", sizes)
+    np.save(workdir / "valid.npy", valid)
     comparable = np.flatnonzero(sizes > 0)
     edges = int(sizes.sum())
     worth = (
@@ -100,14 +103,15 @@ def join_index_kernel(spec: JoinIndexSpec, workdir: Path) -> KernelResult:
     )
     cells, loose = None, comparable
     if worth and len(comparable) and np.isin(kinds[comparable], _POLYGONAL).all():
-        cells, loose = _build_grid(workdir, bounds, left.rows)
+        cells = _build_grid(workdir, bounds, valid & (sizes > 0), left.rows)
+        loose = comparable if cells is None else comparable[~valid[comparable]]
     np.save(workdir / "loose.npy", loose)
     (workdir / "index.json").write_text(json.dumps({"cells": cells}))
     facts = {
         "right_rows": layer.rows,
         "right_not_comparable": int(layer.rows - len(comparable)),
         "right_operation": operation,
-        "right_invalid": len(loose) if cells else None,
+        "right_invalid": int((~valid[comparable]).sum()),
         "grid_cells": cells["nx"] * cells["ny"] if cells else 0,
     }
     RightIndex.open(workdir)
@@ -124,10 +128,12 @@ def _check_units(rule: JoinRule) -> None:
                           f"a {rule.predicate} join", "Give a projected crs.")  # fmt: skip
 
 
-def _normalise(layer: Layer, project: Project | None, path: Path) -> tuple[Array, Array, Array]:
-    """Write the geometry in the join's CRS; give boxes, numbers of coordinates and type ids."""
+def _normalise(
+    layer: Layer, project: Project | None, path: Path
+) -> tuple[Array, Array, Array, Array]:
+    """Write the geometry in the join's CRS; give boxes, sizes, type ids and validity."""
     schema = pa.schema([("wkb", pa.large_binary())])
-    bounds, sizes, kinds = [np.zeros((0, 4))], [np.zeros(0, np.int32)], [np.zeros(0, np.int32)]
+    facts = [(np.zeros((0, 4)), np.zeros(0, np.int32), np.zeros(0, np.int32), np.zeros(0, bool))]
     with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, schema) as writer:
         for _, batch in layer.batches([layer.geometry], 0, layer.rows, _BATCH):
             source = batch.column(0)
@@ -138,29 +144,27 @@ def _normalise(layer: Layer, project: Project | None, path: Path) -> tuple[Array
             else:
                 wkb = pa.array(shapely.to_wkb(shapes), pa.large_binary())
             writer.write_batch(pa.record_batch([wkb], schema=schema))
-            bounds.append(shapely.bounds(shapes))
-            sizes.append(shapely.get_num_coordinates(shapes).astype(np.int32))
-            kinds.append(shapely.get_type_id(shapes).astype(np.int32))
-    return np.concatenate(bounds), np.concatenate(sizes), np.concatenate(kinds)
+            facts.append((shapely.bounds(shapes),
+                          shapely.get_num_coordinates(shapes).astype(np.int32),
+                          shapely.get_type_id(shapes).astype(np.int32),
+                          shapely.is_valid(shapes)))  # fmt: skip
+    bounds, sizes, kinds, valid = (np.concatenate(part) for part in zip(*facts, strict=True))
+    return bounds, sizes, kinds, valid
 
 
-def _build_grid(folder: Path, bounds: Array, points: int) -> tuple[dict[str, Any] | None, Array]:
-    """Write the grid of all valid polygons; give its cells and the rows of the invalid ones."""
+def _build_grid(folder: Path, bounds: Array, usable: Array, points: int) -> dict[str, Any] | None:
+    """Write the grid of the usable polygons and give its cells; None without any."""
+    if not usable.any():
+        return None
     with pa.memory_map(str(folder / "right.arrow")) as source:
         table = pa.ipc.open_file(source).read_all()
-    parts, loose, used, row = [], [np.zeros(0, np.int64)], [], 0
+    parts, row = [], 0
     for shapes in _shapes(table):
-        valid = shapely.is_valid(shapes)
-        at = np.flatnonzero(valid)
+        at = np.flatnonzero(usable[row : row + len(shapes)])
         parts.append(Edges.of(shapes[at], at + row))
-        loose.append(np.flatnonzero(~valid & ~shapely.is_missing(shapes)) + row)
-        used.append(at + row)
         row += len(shapes)
-    edges, rows = Edges.join(parts), np.concatenate(used)
-    if not len(rows):
-        return None, np.concatenate(loose)
-    grid = build(edges, make_cells(bounds[rows], points, edges))
-    return grid.save(folder), np.concatenate(loose)
+    edges = Edges.join(parts)
+    return build(edges, make_cells(bounds[usable], points, edges)).save(folder)
 
 
 def _shapes(table: pa.Table) -> Iterator[Array]:

@@ -22,6 +22,8 @@ from geo_assets.kernels.label_grid import Array
 Project: TypeAlias = Callable[[Array, Array], tuple[Array, Array]]
 """x, y of the layer's CRS to x, y of the join's CRS."""
 
+_BUFFER = 1 << 20
+"""Bytes of a column that are read from the file at once."""
 _POINT = np.dtype([("order", "u1"), ("type", "<u4"), ("x", "<f8"), ("y", "<f8")])
 _POINT_Z = np.dtype([("order", "u1"), ("type", "<u4"), ("x", "<f8"), ("y", "<f8"), ("z", "<f8")])
 _HEADERS = {21: (_POINT, (1,)), 29: (_POINT_Z, (1001, 0x80000001))}
@@ -106,7 +108,7 @@ class Layer:
         self, columns: Sequence[str], start: int, stop: int, size: int
     ) -> Iterator[tuple[int, pa.RecordBatch]]:
         """(first row, batch) over the rows from `start` to `stop`, at most `size` at once."""
-        with pq.ParquetFile(self.path, memory_map=True, pre_buffer=False) as file:
+        with pq.ParquetFile(self.path, pre_buffer=False, buffer_size=_BUFFER) as file:
             for i, (first, after) in enumerate(zip(self.groups[:-1], self.groups[1:], strict=True)):
                 if after <= start or first >= stop:
                     continue
@@ -230,7 +232,7 @@ def reproject_wkb(geometry: pa.Array, project: Project, where: str) -> pa.Array:
 
     def move(xyz: Array) -> Array:
         x, y = project(xyz[:, 0], xyz[:, 1])
-        return np.column_stack([x, y, xyz[:, 2]][: xyz.shape[1]])
+        return np.column_stack([x, y, xyz[:, 2:]])
 
     for part, has_z in ((solid, True), (~solid, False)):
         if part.any():
@@ -248,5 +250,5 @@ def _from_wkb(geometry: pa.Array, where: str) -> Array:
 
 def read_columns(layer: Layer, columns: Sequence[str], groups: Sequence[int]) -> pa.Table:
     """Some columns of some row groups, in memory."""
-    with pq.ParquetFile(layer.path, memory_map=True, pre_buffer=False) as file:
+    with pq.ParquetFile(layer.path, pre_buffer=False, buffer_size=_BUFFER) as file:
         return file.read_row_groups(list(groups), list(columns), use_threads=False)

@@ -47,7 +47,7 @@ def _concatenate(spec: JoinMergeSpec, path: Path) -> int:
     repetitive = texts(schema) | set(schema.names[schema.get_field_index(spec.rule.index_column) :])
     writer = Writer(path, schema, geo[0], repetitive)
     for part in spec.parts:
-        with pq.ParquetFile(part, memory_map=True, pre_buffer=False) as file:
+        with pq.ParquetFile(part, pre_buffer=False) as file:
             for group in range(file.num_row_groups):
                 writer.write(file.read_row_group(group, use_threads=False))
     writer.close((*known[:, :2].min(axis=0), *known[:, 2:].max(axis=0)) if len(known) else None)

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Set
+from collections.abc import Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from geo_assets.errors import ConfigError
+from geo_assets.kernels.join_blocks import portions
 from geo_assets.kernels.join_layer import Layer, parse_crs, read_columns
 from geo_assets.kernels.join_pairs import Pairs
 from geo_assets.kernels.join_spec import JoinRule, JoinSide
@@ -20,6 +23,10 @@ from geo_assets.kernels.label_grid import Array
 
 ROW_GROUP = 1 << 17
 """Rows of a row group of the result, about."""
+_GROUP_BYTES = 128 << 20
+"""Bytes of a row group of the result in memory, about."""
+_TABLE_BYTES = 32 << 20
+"""A table made at once holds about so many bytes: large geometries may be repeated often."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,8 +112,8 @@ class RightRows:
 
 def assemble(
     batch: pa.RecordBatch, pairs: Pairs, right: RightRows, columns: Columns, *, keep: bool
-) -> pa.Table:
-    """The rows of the result for some left rows.
+) -> Iterator[pa.Table]:
+    """The rows of the result for some left rows, in tables of bounded size.
 
     Args:
         batch: The left columns of the batch.
@@ -115,45 +122,67 @@ def assemble(
         columns: The names.
         keep: Left rows without a partner stay, with nulls.
     """
-    left, rows, distance = pairs.left, pairs.right, pairs.distance
-    missing = None
-    if keep:
-        lone = np.setdiff1d(np.arange(pairs.start, pairs.stop), left, assume_unique=False)
-        if len(lone):
-            left = np.concatenate([left, lone])
-            order = np.argsort(left, kind="stable")
-            left = left[order]
-            missing = (np.arange(len(left)) >= len(left) - len(lone))[order]
-            rows = np.concatenate([rows, np.zeros(len(lone), rows.dtype)])[order]
-            if distance is not None:
-                distance = np.concatenate([distance, np.zeros(len(lone))])[order]
+    left, rows, distance, missing = _with_lone(pairs) if keep else (*_sides(pairs), None)
     table = pa.Table.from_batches([batch]).rename_columns(list(columns.left.values()))
-    if len(left) == pairs.stop - pairs.start and (np.diff(left) == 1).all():
-        table = table.slice(pairs.start, len(left))
-    else:
-        table = table.take(pa.array(left))
-    found = right.take(rows, missing)
-    for name in found.column_names:
-        table = table.append_column(name, found[name])
-    if columns.distance is not None:
-        table = table.append_column(
-            columns.distance, pa.array(distance, pa.float64(), mask=missing)
-        )
-    return table
+    whole = len(left) == pairs.stop - pairs.start and bool((np.diff(left) == 1).all())
+    parts = [slice(0, len(left))] if whole else portions(_weights(batch)[left], _TABLE_BYTES)
+    for part in parts:
+        made = table.slice(pairs.start, len(left)) if whole else table.take(pa.array(left[part]))
+        absent = None if missing is None else missing[part]
+        found = right.take(rows[part], absent)
+        for name in found.column_names:
+            made = made.append_column(name, found[name])
+        if columns.distance is not None and distance is not None:
+            far = pa.array(distance[part], pa.float64(), mask=absent)
+            made = made.append_column(columns.distance, far)
+        if made.num_rows:
+            yield made
+
+
+def _sides(pairs: Pairs) -> tuple[Array, Array, Array | None]:
+    return pairs.left, pairs.right, pairs.distance
+
+
+def _with_lone(pairs: Pairs) -> tuple[Array, Array, Array | None, Array | None]:
+    """The pairs and the left rows without one, in order, and which these are."""
+    left, rows, distance = _sides(pairs)
+    lone = np.setdiff1d(np.arange(pairs.start, pairs.stop), left)
+    if not len(lone):
+        return left, rows, distance, None
+    left = np.concatenate([left, lone])
+    order = np.argsort(left, kind="stable")
+    rows = np.concatenate([rows, np.zeros(len(lone), rows.dtype)])[order]
+    if distance is not None:
+        distance = np.concatenate([distance, np.zeros(len(lone))])[order]
+    return left[order], rows, distance, order >= len(order) - len(lone)
+
+
+def _weights(batch: pa.RecordBatch) -> Array:
+    """About how many bytes each row takes."""
+    weight = np.full(batch.num_rows, 64, np.int64)
+    for column in batch.columns:
+        if pa.types.is_binary(column.type) or pa.types.is_large_binary(column.type):
+            size = pc.fill_null(pc.binary_length(column), 0)
+            weight += size.to_numpy(zero_copy_only=False).astype(np.int64)
+    return weight
 
 
 class Writer:
     """Writes a joined table as a stream; memory is bounded by two row groups."""
 
     def __init__(
-        self, path: Path, schema: pa.Schema, geo: dict[str, Any] | None, repetitive: Set[str]
+        self,
+        path: Path,
+        schema: pa.Schema,
+        geo: dict[str, Any] | None,
+        repetitive: AbstractSet[str],
     ) -> None:
         """Open `path`; `repetitive` are the columns that a dictionary makes smaller."""
         self.path = path
         self.rows = 0
         self._geo = geo
         self._held: list[pa.Table] = []
-        self._held_rows = 0
+        self._held_rows = self._held_bytes = 0
         plain = [] if geo is None else [*geo["columns"]]
         # The fastest zstd level: 6 % larger than the default, an eighth less CPU.
         self._file = pq.ParquetWriter(
@@ -166,14 +195,15 @@ class Writer:
         """Add rows."""
         self._held.append(table.replace_schema_metadata(None))
         self._held_rows += table.num_rows
-        if self._held_rows >= ROW_GROUP:
+        self._held_bytes += table.get_total_buffer_size()
+        if self._held_rows >= ROW_GROUP or self._held_bytes >= _GROUP_BYTES:
             self._flush()
 
     def _flush(self) -> None:
         table = pa.concat_tables(self._held)
         self._file.write_table(table.cast(self._file.schema), row_group_size=2 * ROW_GROUP)
         self.rows += table.num_rows
-        self._held, self._held_rows = [], 0
+        self._held, self._held_rows, self._held_bytes = [], 0, 0
 
     def close(self, bbox: tuple[float, ...] | None) -> None:
         """Finish the file.

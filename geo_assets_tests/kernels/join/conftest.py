@@ -52,15 +52,18 @@ class Bench:
         if cuts is not None:
             edges = sorted({0, *cuts, specs[-1].stop})
             specs = [
-                type(specs[0])(left=left, right=right, rule=rule, index=index, start=a, stop=b,
-                               number=i)  # fmt: skip
+                type(specs[0])(
+                    left=left, right=right, rule=rule, index=index, start=a, stop=b, number=i
+                )
                 for i, (a, b) in enumerate(itertools.pairwise(edges))
             ]
         folder = self.folder / f"out{next(self.count)}"
         folder.mkdir()
         results = [join_kernel(spec, folder) for spec in specs]
         parts = tuple(file.path for result in results for file in result.files)
-        merge = JoinMergeSpec(right=right, rule=rule, index=index, parts=parts, name="joined.parquet")
+        merge = JoinMergeSpec(
+            right=right, rule=rule, index=index, parts=parts, name="joined.parquet"
+        )
         done = join_merge_kernel(merge, folder)
         self.facts = [facts, *(result.facts for result in results), done.facts]
         return done.files[0].path

@@ -74,18 +74,28 @@ def layers(draw):
                 "ring": shapely.box(*a, *(a + 3)).difference(shapely.box(*(a + 1), *(a + 2))),
                 "disc": shapely.Point(a).buffer(b[0]), "line": shapely.LineString([a, a + b]),
                 "null": None, "empty": shapely.Polygon(),
-                "bow": shapely.Polygon([a, a + b, a + [b[0], 0], a + [0, b[1]]]),
+                "bow": shapely.Polygon([a, a + b, a + b * [1, 0], a + b * [0, 1]]),
             }[kind])  # fmt: skip
         return np.array([*made, None], object)[:-1]
 
     left = draw(st.sampled_from([["point"], ["point", "null"], ["box", "line", "point", "null"]]))
-    right = draw(st.sampled_from([["box", "ring"], ["disc", "empty", "null"], ["box", "disc", "bow"],
-                                  ["point", "line", "disc"]]))  # fmt: skip
+    right = draw(
+        st.sampled_from(
+            [
+                ["box", "ring"],
+                ["disc", "empty", "null"],
+                ["box", "disc", "bow"],
+                ["point", "line", "disc"],
+            ]
+        )
+    )
     return some(60, left), some(draw(st.integers(0, 12)), right)
 
 
 @given(layers(), st.sampled_from(["intersects", "within", "covered_by", "touches", "overlaps"]))
-@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 def test_random_layers(bench, brute, case, predicate):
     left, right = case
     found = bench.pairs(bench.layer(left), bench.layer(right), predicate=predicate)

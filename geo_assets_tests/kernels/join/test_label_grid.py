@@ -49,7 +49,9 @@ def special_points(polygons, rng, extra=60):
     mid = (xy + np.roll(xy, -1, 0)) / 2
     low, high = xy.min(axis=0), xy.max(axis=0)
     some = low + rng.random((extra, 2)) * (high - low) * 1.2 - 0.1 * (high - low)
-    every = np.concatenate([xy, on, mid, np.nextafter(xy, np.inf), np.nextafter(mid, -np.inf), some])
+    every = np.concatenate(
+        [xy, on, mid, np.nextafter(xy, np.inf), np.nextafter(mid, -np.inf), some]
+    )
     return every[:, 0].copy(), every[:, 1].copy()
 
 
@@ -71,7 +73,9 @@ def polygon_sets(draw):
             polygon = shapely.polygons([a, b, b + rng.random(2) * 1e-7])
         else:
             angle = np.sort(rng.random(rng.integers(3, 14))) * 2 * np.pi
-            ring = center + np.c_[np.cos(angle), np.sin(angle)] * (0.3 + rng.random((len(angle), 1)))
+            ring = center + np.c_[np.cos(angle), np.sin(angle)] * (
+                0.3 + rng.random((len(angle), 1))
+            )
             polygon = shapely.polygons(ring)
             if not polygon.is_valid:
                 continue
@@ -80,7 +84,11 @@ def polygon_sets(draw):
             if kind == "multi":
                 polygon = polygon.union(shapely.box(*(center + 2), *(center + 3)))
         polygon = shapely.transform(polygon, lambda c: c * size + shift)
-        if polygon.is_valid and polygon.area > 0 and polygon.geom_type in ("Polygon", "MultiPolygon"):
+        if (
+            polygon.is_valid
+            and polygon.area > 0
+            and polygon.geom_type in ("Polygon", "MultiPolygon")
+        ):
             polygons.append(draw(st.sampled_from([polygon, shapely.reverse(polygon)])))
     if not polygons:
         polygons = [shapely.box(0, 0, 1, 1)]
@@ -88,7 +96,7 @@ def polygon_sets(draw):
 
 
 @given(polygon_sets(), st.sampled_from([0, 300, 200_000]))
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=300, deadline=None)
 def test_every_point_is_where_geos_says(case, points):
     polygons, rng = case
     check(polygons, *special_points(polygons, rng), points)
