@@ -29,7 +29,6 @@ defs = assemble(
         crs="EPSG:32633",
         key="district_id",
         geometry_types=("Polygon", "MultiPolygon"),
-        coverage_gap_m=2.0,
     ),
     vector_layer_asset(
         "events",
@@ -42,6 +41,6 @@ defs = assemble(
         partitions=DAYS,
     ),
     topology_report_asset(
-        "topology_report", layer="districts", key="district_id", gap_width_m=2.0
+        "topology_report", layer="districts", key="district_id", gap_width_m=3.0
     ),
 )

@@ -11,6 +11,7 @@ import dagster as dg
 from dagster_aws.s3 import S3Resource
 from pydantic import Field, PrivateAttr
 
+from geo_assets.engine import log
 from geo_assets.engine.engine import Engine
 from geo_assets.settings import Settings
 from geo_assets.sources import Sources
@@ -81,6 +82,7 @@ class GeoEngine(dg.ConfigurableResource[None]):
             scratch=Path(self.scratch),
             log_format=self.log_format,
         )
+        log.configure(settings.log_format)
         async with Engine.open(settings) as engine:
             self._engine = engine
             try:
@@ -99,6 +101,8 @@ class GeoEngine(dg.ConfigurableResource[None]):
 
 def s3_access(resource: S3Resource) -> S3Access:
     """The same access for the object store that dagster-aws has for boto3."""
+    for secret in (resource.aws_secret_access_key, resource.aws_session_token):
+        log.hide(secret)
     return S3Access(
         endpoint_url=resource.endpoint_url,
         region=resource.region_name,

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import traceback
-from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -40,6 +40,8 @@ class Outcome:
     partition: str | None
     result: Staged | Current | None = None
     error: Exception | None = None
+    costs: Mapping[str, int | float] = field(default_factory=dict)
+    """Telemetry of the time it took, `geo_assets/...` to numbers."""
 
 
 async def materialize(
@@ -83,7 +85,10 @@ class _Run:
     async def one(self, partition: str | None) -> Outcome:
         """Make one partition; whatever goes wrong is its outcome and touches no other."""
         asset = self._context.asset_key.to_user_string()
-        with bind(run=self._context.run_id, asset=asset, partition=partition or ""):
+        with (
+            bind(run=self._context.run_id, asset=asset, partition=partition or ""),
+            self._engine.telemetry.measure() as measure,
+        ):
             try:
                 await self._store.probe()
                 async with work_folder(self._engine.scratch) as folder:
@@ -98,7 +103,7 @@ class _Run:
                     )
             except Exception as error:  # noqa: BLE001 - reported by `_failure`, never swallowed
                 return Outcome(partition=partition, error=error)
-        return Outcome(partition=partition, result=result)
+        return Outcome(partition=partition, result=result, costs=measure.snapshot())
 
     async def output(self, outcome: Outcome) -> dg.Output[Any]:
         """The output of a step with one partition."""
@@ -108,7 +113,7 @@ class _Run:
         version = result.artifact.version if isinstance(result, Current) else result.draft.version
         return dg.Output(
             result,
-            metadata=_how(result) | self._engine.telemetry.snapshot(),
+            metadata=_how(result) | dict(outcome.costs),
             data_version=dg.DataVersion(version),
         )
 
@@ -158,7 +163,9 @@ class _Run:
         event = dg.AssetMaterialization(
             asset_key=self._context.asset_key,
             partition=outcome.partition,
-            metadata=_how(result) | await artifact_metadata(self._store, artifact),
+            metadata=_how(result)
+            | dict(outcome.costs)
+            | await artifact_metadata(self._store, artifact),
             tags=version_tags(artifact.version, keys),
         )
         return artifact, event
