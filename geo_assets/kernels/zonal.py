@@ -19,11 +19,13 @@ from typing import Any
 
 import numpy as np
 import shapely
+from exactextract.operation import prepare_operations
+from exactextract.raster import NumPyRasterSource
 from numpy.typing import NDArray
 from pyproj import CRS
 
 from geo_assets.errors import ConfigError, InputError
-from geo_assets.kernels.reproject import plan_reprojection
+from geo_assets.kernels.reproject import Reprojection, plan_reprojection
 from geo_assets.kernels.spool import cut, geometry_column, spatial_chunks, write_spool
 from geo_assets.kernels.zonal_grid import Tile, ZonalGrid, open_grid
 from geo_assets.model import KernelResult
@@ -72,8 +74,7 @@ class ZonalPlan:
 
     def __post_init__(self) -> None:
         for text in self.statistics:
-            name = text.split("=", 1)[1] if "=" in text.split("(")[0] else text
-            if name.split("(")[0].strip() not in KINDS:
+            if text.split("(")[0] not in KINDS:
                 raise ConfigError(f"A statistic is one of {', '.join(KINDS)}", repr(text))
         if not self.statistics:
             raise ConfigError("Zonal statistics name a statistic", "none")
@@ -122,7 +123,7 @@ def plan_zones(spec: ZonalPlan, workdir: Path) -> KernelResult:
     computed: exactextract would give them plausible, wrong numbers.
 
     Raises:
-        ConfigError: A band is asked for that the raster does not have.
+        ConfigError: A statistic or a band is asked for that does not exist.
         ContractError: The zones cannot be transformed with the required accuracy.
         InputError: A file cannot be used, or one block of the raster is larger than the cache.
 
@@ -130,6 +131,7 @@ def plan_zones(spec: ZonalPlan, workdir: Path) -> KernelResult:
         No files; facts for `zonal_chunks`. The spool stays in `workdir`, which must live until
         the merge is done.
     """
+    _check_statistics(spec.statistics)
     grid = open_grid(spec.rasters)
     _check_bands(spec.bands, grid)
     if grid.block_bytes > spec.cache_bytes:
@@ -143,22 +145,7 @@ def plan_zones(spec: ZonalPlan, workdir: Path) -> KernelResult:
         column.bbox[len(column.bbox) // 2 :][:2], where=spec.zones.name,
         required_accuracy_m=spec.required_accuracy_m,
     )  # fmt: skip
-    statuses: list[NDArray[np.uint8]] = []
-    areas: list[NDArray[np.float64]] = []
-    extent = shapely.box(*grid.bounds)
-
-    def change(zones: NDArray[np.object_]) -> NDArray[np.object_]:
-        moved, lost = into.apply(shapely.force_2d(zones))
-        statuses.append(_status(moved, lost, extent))
-        areas.append(shapely.area(moved))
-        kept = np.array(moved, object)
-        kept[statuses[-1] != OK] = None
-        return kept
-
-    bounds = write_spool(spec.zones, workdir, change)
-    status = np.concatenate([np.empty(0, np.uint8), *statuses])
-    np.save(workdir / "status.npy", status)
-    np.save(workdir / "area.npy", np.concatenate([np.empty(0), *areas]))
+    bounds, status = _spool_zones(spec.zones, into, grid, workdir)
     spatial_chunks(workdir, 1 << 62)
     order = np.load(workdir / "order.npy")[: int((status == OK).sum())]
     size = grid.pixels_in(bounds[order])
@@ -211,6 +198,43 @@ def predicted_bytes(spec: ZonalPlan | ZonalChunk | ZonalTable, zones: int = 0) -
     pixel = np.dtype(spec.grid.dtype).itemsize + int(spec.grid.masked)
     window = cells * (_COVERAGE_BYTES + 2 * pixel * len(spec.bands))
     return _MEMORY_FIXED + spec.cache_bytes + window
+
+
+def _spool_zones(
+    zones: Path, into: Reprojection, grid: ZonalGrid, folder: Path
+) -> tuple[NDArray[np.float64], NDArray[np.uint8]]:
+    """Spool the zones in the raster's CRS, with `status.npy` and `area.npy`.
+
+    Returns:
+        Bounds and status of every zone.
+    """
+    statuses: list[NDArray[np.uint8]] = []
+    areas: list[NDArray[np.float64]] = []
+    extent = shapely.box(*grid.bounds)
+
+    def change(shapes: NDArray[np.object_]) -> NDArray[np.object_]:
+        moved, lost = into.apply(shapely.force_2d(shapes))
+        statuses.append(_status(moved, lost, extent))
+        areas.append(shapely.area(moved))
+        kept = np.array(moved, object)
+        kept[statuses[-1] != OK] = None
+        return kept
+
+    bounds = write_spool(zones, folder, change)
+    status = np.concatenate([np.empty(0, np.uint8), *statuses])
+    np.save(folder / "status.npy", status)
+    np.save(folder / "area.npy", np.concatenate([np.empty(0), *areas]))
+    return bounds, status
+
+
+def _check_statistics(statistics: tuple[str, ...]) -> None:
+    nothing = NumPyRasterSource(np.zeros((1, 1)))
+    for text in statistics:
+        try:
+            prepare_operations([text], [nothing], [])
+        except RuntimeError as error:
+            fix = f"Write for example mean or quantile(q=0.9). It says: {error}"
+            raise ConfigError("exactextract reads each statistic", repr(text), "", fix) from None
 
 
 def _check_bands(bands: tuple[int, ...], grid: ZonalGrid) -> None:

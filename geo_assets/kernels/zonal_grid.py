@@ -4,28 +4,22 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
-import rasterio
 from numpy.typing import NDArray
 from rasterio.enums import MaskFlags
 
 from geo_assets.errors import InputError
+from geo_assets.kernels.raster.guard import open_scene
 
 Cell: TypeAlias = tuple[int, int, int, int]
 """Column offset, row offset, width, height."""
 
 _MIN_SIDE = 256  # strips and small blocks are read together up to this many rows or columns
 _ALIGNED = 1e-3  # pixels
-GDAL_OPTIONS = {
-    "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",
-    "GDAL_PAM_ENABLED": "NO",
-    "GDAL_CACHEMAX": 64 << 20,  # blocks are kept here, not twice
-}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,15 +99,13 @@ def open_grid(paths: Sequence[Path]) -> ZonalGrid:
     """Read the headers of a scene, or of tiles that lie in one grid.
 
     Raises:
-        InputError: A file is rotated, has no CRS, or differs from the first in CRS, pixel size,
+        InputError: A file cannot be used, is rotated, or differs from the first in CRS, pixel size,
             grid, bands or type.
     """
-    with rasterio.Env(**GDAL_OPTIONS), ExitStack() as stack:
-        heads = []
-        for path in paths:
-            with rasterio.open(path, driver="GTiff") as file:
-                heads.append(_Head.of(file, path))
-        stack.close()
+    heads = []
+    for path in paths:
+        with open_scene(path) as file:
+            heads.append(_Head.of(file, path))
     if not heads:
         raise InputError("Zonal statistics have a raster", "no file")
     first = heads[0]
@@ -145,8 +137,6 @@ class _Head:
             raise InputError("A raster's rows run west to east and its columns north to south",
                              f"transform {tuple(transform)[:6]}", path.name,
                              "Warp it to a grid first, as raster_tiles_asset does.")  # fmt: skip
-        if file.crs is None:
-            raise InputError("A raster says what its CRS is", "no CRS", path.name)
         if len(set(file.dtypes)) > 1 or np.dtype(file.dtypes[0]).kind not in "iuf":
             raise InputError("The bands of a raster are numbers of one type",
                              ", ".join(file.dtypes), path.name)  # fmt: skip
@@ -158,6 +148,11 @@ class _Head:
             masked=_needs_mask(file), block=(width, height),
         )  # fmt: skip
 
+    def corner(self, other: _Head) -> tuple[float, float]:
+        """Column and row of another file's upper left corner in this one's pixels."""
+        mine, theirs = self.transform, other.transform
+        return (theirs.c - mine.c) / mine.a, (theirs.f - mine.f) / mine.e
+
     def must_match(self, other: _Head) -> None:
         for name in ("crs", "bands", "dtype", "nodata", "scales", "offsets"):
             mine, theirs = getattr(self, name), getattr(other, name)
@@ -168,7 +163,7 @@ class _Head:
             abs(other.transform.a / self.transform.a - 1),
             abs(other.transform.e / self.transform.e - 1),
         )
-        col, row = ~self.transform * (other.transform.c, other.transform.f)
+        col, row = self.corner(other)
         off = max(abs(col - round(col)), abs(row - round(row)))
         if max(size) * max(other.width, other.height) > _ALIGNED or off > _ALIGNED:
             raise InputError("The tiles of one grid have the same pixels",
@@ -190,12 +185,12 @@ def _needs_mask(file: Any) -> bool:
 
 
 def _assemble(first: _Head, heads: list[_Head]) -> ZonalGrid:
-    corners = [~first.transform * (head.transform.c, head.transform.f) for head in heads]
+    corners = [first.corner(head) for head in heads]
     cols, rows = ([round(corner[axis]) for corner in corners] for axis in (0, 1))
     left, top = min(cols), min(rows)
     width = max(c + h.width for c, h in zip(cols, heads, strict=True)) - left
     height = max(r + h.height for r, h in zip(rows, heads, strict=True)) - top
-    x, y = first.transform * (left, top)
+    x, y = first.transform.c + left * first.transform.a, first.transform.f + top * first.transform.e
     bounds = (
         first.bounds
         if len(heads) == 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeAlias
@@ -11,9 +12,12 @@ from typing import Any, Self, TypeAlias
 import numpy as np
 import rasterio
 from numpy.typing import NDArray
+from rasterio.errors import RasterioError
 from rasterio.windows import Window
 
-from geo_assets.kernels.zonal_grid import GDAL_OPTIONS, Cell, Tile, ZonalGrid, common
+from geo_assets.errors import InputError
+from geo_assets.kernels.raster.guard import gdal, sniff
+from geo_assets.kernels.zonal_grid import Cell, Tile, ZonalGrid, common
 
 Pixels: TypeAlias = NDArray[Any]
 """Shape (bands, height, width) or (height, width); a masked array where the file has a mask."""
@@ -39,12 +43,12 @@ class BlockReader:
         self._blocks: OrderedDict[tuple[int, int], Pixels] = OrderedDict()
         self._files: OrderedDict[Path, Any] = OrderedDict()
         self._needed: dict[tuple[int, int], int] = {}
-        self._env = rasterio.Env(**GDAL_OPTIONS)
+        self._stack = ExitStack()
         self.reads = 0
         """Blocks read so far."""
 
     def __enter__(self) -> Self:
-        self._env.__enter__()
+        self._stack.enter_context(gdal())
         return self
 
     def __exit__(
@@ -55,7 +59,7 @@ class BlockReader:
     ) -> None:
         for file in self._files.values():
             file.close()
-        self._env.__exit__(kind, value, traceback)
+        self._stack.__exit__(kind, value, traceback)
 
     def expect(self, uses: Iterable[NDArray[np.int64]]) -> None:
         """Announce ranges of blocks, one for each coming `release`."""
@@ -113,12 +117,16 @@ class BlockReader:
         return out
 
     def _tile(self, tile: Tile, cell: Cell) -> Pixels:
-        file = self._files.pop(tile.path, None) or rasterio.open(tile.path, driver="GTiff")
+        file = self._files.pop(tile.path, None) or rasterio.open(tile.path, driver=sniff(tile.path))
         self._files[tile.path] = file
         if len(self._files) > _OPEN_FILES:
             self._files.popitem(last=False)[1].close()
         window = Window(cell[0] - tile.col, cell[1] - tile.row, cell[2], cell[3])
-        pixels: Pixels = file.read(self._bands, window=window, masked=self._grid.masked)
+        try:
+            pixels: Pixels = file.read(self._bands, window=window, masked=self._grid.masked)
+        except RasterioError as error:
+            raise InputError("Every block of a raster can be decoded", str(error), tile.path.name,
+                             "The file is damaged: fetch it again.") from None  # fmt: skip
         return pixels
 
     def _blank(self, shape: tuple[int, ...]) -> Pixels:
