@@ -1,13 +1,14 @@
-"""Doing many small things at once, but never more than a few."""
+"""Doing many small things at once, but never more than a few, and in threads to their end."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
-from typing import TypeVar
+from typing import ParamSpec, TypeVar
 
 A = TypeVar("A")
 B = TypeVar("B")
+P = ParamSpec("P")
 
 
 async def each(
@@ -31,3 +32,17 @@ async def each(
     except BaseExceptionGroup as errors:
         raise errors.exceptions[0] from None
     return [results[index] for index in range(len(results))]
+
+
+async def whole(function: Callable[P, B], *args: P.args, **kwargs: P.kwargs) -> B:
+    """`function` in a thread; when cancelled, this returns only after the thread has ended.
+
+    For work on a file that the caller will close: a write that outlives it could hit another
+    file that got the same descriptor.
+    """
+    work = asyncio.ensure_future(asyncio.to_thread(function, *args, **kwargs))
+    try:
+        return await asyncio.shield(work)
+    except asyncio.CancelledError:
+        await asyncio.wait([work])
+        raise

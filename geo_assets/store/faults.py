@@ -42,6 +42,13 @@ def translated(
     """
     if isinstance(error, GeoAssetsError):
         return error
+    if isinstance(error, OSError) and error.errno is not None:  # ours, not the client's
+        return ConfigError(
+            "The folder for files in flight can be written and has room",
+            error.strerror or str(error),
+            str(error.filename or where),
+            "Free space, or set GEO_ASSETS_SCRATCH to another folder.",
+        )
     text, kind = str(error), type(error).__name__
     gist, code, status = summary(text, secrets), code_of(text), status_of(text)
     if code == "NoSuchBucket":

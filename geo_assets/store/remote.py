@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import atexit
+import contextlib
 import mmap
 import time
 import uuid
@@ -22,7 +23,7 @@ import obstore
 from obstore import exceptions as obx
 
 from geo_assets.errors import ConfigError, ContractError, InputError, TransientError
-from geo_assets.store.bounded import each
+from geo_assets.store.bounded import each, whole
 from geo_assets.store.faults import translated
 from geo_assets.store.files import drop_file, new_file, open_body, write_at
 from geo_assets.store.objects import ObjectMeta
@@ -48,6 +49,8 @@ _ROOT = "."
 _TIMEOUT_S = 300
 _IDLE_S = 60
 _BYTES_PER_TIMEOUT = 256 << 20
+_WRITING = ("Results go to a store that can be written", "Use a folder, s3://, gs:// or az://.")
+_LISTING = ("A web server cannot be listed", "Name the objects, or use a folder or bucket.")
 
 # A thread of the client that is still letting go of a Python object when the interpreter
 # ends aborts the whole process (4 of 30 short runs): give such threads a moment.
@@ -71,13 +74,12 @@ class RemoteObjects:
         *,
         secrets: Sequence[str | None] = (),
         read_only: bool = False,
-        backoff: Backoff | None = None,
     ) -> None:
         self.uri = uri
         self._connect = connect
         self._secrets = tuple(secrets)
         self._read_only = read_only
-        self._backoff = backoff or Backoff()
+        self._backoff = Backoff()
         self._reader = connect(_TIMEOUT_S, _IDLE_S)
         self._writers: dict[int, Client] = {}
 
@@ -144,7 +146,7 @@ class RemoteObjects:
         return await self._call(put, path)
 
     async def list(self, prefix: str, *, after: str | None = None) -> AsyncIterator[ObjectMeta]:
-        self._refuse_listing()
+        self._refuse(*_LISTING)
         pages, failures = self._pages(prefix, after), 0
         while True:
             try:
@@ -163,7 +165,7 @@ class RemoteObjects:
             after, failures = page[-1]["path"], 0
 
     async def folders(self, prefix: str) -> Sequence[str]:
-        self._refuse_listing()
+        self._refuse(*_LISTING)
         found = await self._call(
             lambda: obstore.list_with_delimiter_async(self._reader, prefix or None),
             prefix or _ROOT,
@@ -177,7 +179,7 @@ class RemoteObjects:
             return None
 
     async def delete(self, paths: Sequence[str]) -> None:
-        self._refuse_writing()
+        self._refuse(*_WRITING)
         for start in range(0, len(paths), _PAGE):
             page = list(paths[start : start + _PAGE])
             try:
@@ -210,7 +212,7 @@ class RemoteObjects:
         return self._writers[units]
 
     async def _body(self, body: bytes | Path, path: str) -> tuple[bytes | mmap.mmap, int]:
-        self._refuse_writing()
+        self._refuse(*_WRITING)
         if isinstance(body, bytes):
             return body, len(body)
         data, size = await asyncio.to_thread(open_body, body)
@@ -227,10 +229,8 @@ class RemoteObjects:
         return await self._call(lambda: obstore.head_async(self._reader, path), path)
 
     async def _delete_one(self, path: str) -> None:
-        try:
+        with contextlib.suppress(FileNotFoundError):
             await self._call(lambda: obstore.delete_async(self._reader, path), path)
-        except FileNotFoundError:
-            return
 
     def _pages(self, prefix: str, after: str | None) -> Any:
         return obstore.list(self._reader, prefix or None, offset=after, chunk_size=_PAGE)
@@ -240,7 +240,7 @@ class RemoteObjects:
         await asyncio.to_thread(file.truncate, 0)
         result = await obstore.get_async(self._reader, path)
         async for block in result.stream(min_chunk_size=_RANGE):
-            await asyncio.to_thread(write_at, file, block, offset)
+            await whole(write_at, file, block, offset)
             offset += len(block)
 
     async def _ranges(self, path: str, file: BinaryIO, size: int, e_tag: str | None) -> None:
@@ -254,7 +254,7 @@ class RemoteObjects:
                     self.address(path),
                     "Run again.",
                 )
-            await asyncio.to_thread(write_at, file, await result.bytes_async(), start)
+            await whole(write_at, file, await result.bytes_async(), start)
 
         await each(
             lambda start: self._call(lambda: fetch(start), path),
@@ -275,23 +275,9 @@ class RemoteObjects:
             failure = translated(error, self.address(path), self._secrets)
         raise failure  # out here it carries no context, which could show a secret
 
-    def _refuse_writing(self) -> None:
+    def _refuse(self, rule: str, fix: str) -> None:
         if self._read_only:
-            raise ConfigError(
-                "Results go to a store that can be written",
-                self.uri,
-                "",
-                "Use a folder, s3://, gs:// or az://.",
-            )
-
-    def _refuse_listing(self) -> None:
-        if self._read_only:
-            raise ConfigError(
-                "A web server cannot be listed",
-                self.uri,
-                "",
-                "Name the objects, or use a folder or bucket.",
-            )
+            raise ConfigError(rule, self.uri, "", fix)
 
 
 async def _next(pages: Any) -> Any:

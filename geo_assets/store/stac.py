@@ -27,6 +27,7 @@ FILE_EXTENSION = "https://stac-extensions.github.io/file/v2.1.0/schema.json"
 PROJECTION_EXTENSION = "https://stac-extensions.github.io/projection/v2.0.0/schema.json"
 _OURS = "geo_assets:"
 _SHA256_MULTIHASH = "1220"
+_dumps = json.JSONEncoder(allow_nan=False, ensure_ascii=False).encode
 
 BBox: TypeAlias = tuple[float, float, float, float]
 """West, south, east, north in degrees of EPSG:4326; west > east crosses the antimeridian."""
@@ -282,7 +283,3 @@ def _check_time(text: str, label: str) -> None:
 
 def _link(relation: str, target: str) -> dict[str, Json]:
     return {"rel": relation, "href": target, "type": "application/json"}
-
-
-def _dumps(value: Any) -> str:
-    return json.dumps(value, allow_nan=False, ensure_ascii=False, separators=(", ", ": "))

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from geo_assets.model import OutputFile
-from geo_assets.store import commit, draft
+from geo_assets.store import commit, draft, files, remote
 from geo_assets.store.artifact import ArtifactStore
 from geo_assets.store.objects import ObjectStore, open_store
 from geo_assets.store.retrying import Backoff
@@ -50,6 +50,14 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(commit, "SETTLING", quick)
     monkeypatch.setattr(draft, "SETTLING", quick)
     yield
+
+
+@pytest.fixture(autouse=True)
+def small_is_large(monkeypatch: pytest.MonkeyPatch) -> None:
+    """2 MiB take the path of large objects: mapped files, concurrent ranges."""
+    monkeypatch.setattr(remote, "_STREAMED", 1 << 20)
+    monkeypatch.setattr(remote, "_RANGE", 1 << 18)
+    monkeypatch.setattr(files, "_IN_MEMORY", 1 << 20)
 
 
 @pytest.fixture

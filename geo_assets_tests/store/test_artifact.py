@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import signal
+import sys
 from pathlib import Path
 
 import pytest
@@ -307,3 +309,64 @@ async def test_an_output_file_is_an_object_of_its_bytes(output):
     """The record that kernels make is what staging checks."""
     file = output("a", b"abc")
     assert isinstance(file, OutputFile) and file.size == 3
+
+
+WRITER = """
+import asyncio, sys
+from pathlib import Path
+from geo_assets.model import KernelResult, OutputFile
+from geo_assets.store.artifact import ArtifactStore
+from geo_assets.store.objects import open_store
+
+async def main(root, work):
+    store = ArtifactStore(open_store(root))
+    attempt = await store.begin(("raw", "scenes"), "day", "1" * 32)
+    finished, receipts = await attempt.finished(), []
+    print("resumed", len(finished), flush=True)
+    for number in range(60):
+        if (receipt := finished.get(str(number))) is None:
+            path = Path(work) / str(number)
+            path.write_bytes(bytes([number]) * 50_000)
+            file = OutputFile.of(path, f"t/{number}.bin", "application/octet-stream")
+            receipt = await attempt.stage_chunk(str(number), KernelResult(files=(file,)))
+            print("staged", number, flush=True)
+        receipts.append(receipt)
+    objects = [item for receipt in receipts for item in receipt.objects]
+    await attempt.commit(objects, properties={}, inputs={}, run_id="run")
+
+asyncio.run(main(*sys.argv[1:]))
+"""
+
+
+async def test_a_killed_writer_is_resumed_to_the_same_bytes(tmp_path):
+    """kill -9 in the middle: nothing is visible, and only the missing chunks are done again."""
+    script, work = tmp_path / "writer.py", tmp_path / "work"
+    script.write_text(WRITER)
+    work.mkdir()
+
+    async def run(root: Path, *, kill_after: int | None) -> list[str]:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, script, root, work, stdout=asyncio.subprocess.PIPE
+        )
+        assert process.stdout
+        lines: list[str] = []
+        async for line in process.stdout:
+            lines.append(line.decode().strip())
+            if len(lines) == kill_after:
+                process.kill()
+        assert await process.wait() == (0 if kill_after is None else -signal.SIGKILL)
+        return lines
+
+    root, undisturbed = tmp_path / "root", tmp_path / "undisturbed"
+    killed = await run(root, kill_after=20)
+    store = ArtifactStore(open_store(str(root)))
+    assert await store.newest(ASSET, "day") is None
+    resumed = await run(root, kill_after=None)
+    count = int(resumed[0].split()[1])
+    assert count >= len(killed) - 1 and len(resumed) == 1 + 60 - count
+    await run(undisturbed, kill_after=None)
+    published = await store.newest(ASSET, "day")
+    other = await ArtifactStore(open_store(str(undisturbed))).newest(ASSET, "day")
+    assert published and published == other and len(published.objects) == 60
+    for stored in published.objects:
+        await store.local_file(published, stored.name, tmp_path)

@@ -29,7 +29,7 @@ async def test_the_guard_sees_blocking_calls(guard, tmp_path):
 
 @pytest.fixture
 def files(output) -> tuple[OutputFile, OutputFile]:
-    return output("t/a.tif", b"1"), output("t/b.tif", os.urandom(17 << 20))
+    return output("t/a.tif", b"1"), output("t/b.tif", os.urandom(2 << 20))
 
 
 async def test_the_whole_life_of_an_artifact(objects, files, tmp_path, guard):

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import json
+import random
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 
 from geo_assets.errors import CommitConflict, TransientError
 from geo_assets.model import Artifact, OutputFile
-from geo_assets.store import commit, derived, draft, gc, stac
+from geo_assets.store import commit, derived, draft, gc, remote, stac
 from geo_assets.store import probe as probing
 from geo_assets.store.artifact import ArtifactStore
 from geo_assets.store.objects import open_store
@@ -20,12 +22,13 @@ from geo_assets_tests.store.fault_proxy import Fault, first
 from geo_assets_tests.store.scheduler import Crash, Exhaustive, Random, SteppedStore, run
 
 FAULTS = ("request lost", "reply lost", "crash", "crash after")
+ROUNDS = 6
 COMMITS = "raw/scenes/day/_commits/"
 
 
 @pytest.fixture(autouse=True)
 def inline(monkeypatch):
-    """No threads, so that a schedule decides everything; derived files are left out."""
+    """No threads and no pauses, so that a schedule decides all; derived files are left out."""
 
     async def call(function, *args):
         return function(*args)
@@ -246,3 +249,43 @@ async def test_racing_writers_over_http(s3_server, output):
     [winner] = [result for result in results if isinstance(result, Artifact)]
     losers = [str(result) for result in results if isinstance(result, CommitConflict)]
     assert len(losers) == 11 and all(winner.run_id in text for text in losers)
+
+
+async def test_racing_writers_on_a_bad_network(s3_server, proxy, output, monkeypatch):
+    """A quarter of all requests is faulty; every outcome is still true."""
+    quick = partial(Backoff, attempts=8, first_s=0.01, max_s=0.05)
+    monkeypatch.setattr(remote, "Backoff", quick)
+    monkeypatch.setattr(commit, "SETTLING", quick())
+    monkeypatch.setattr(draft, "SETTLING", quick())
+    dice = random.Random(ROUNDS)
+    kinds = [
+        Fault(kind="status"), Fault(kind="reset"),
+        Fault(kind="lost_reply"), Fault(kind="lost_reply"),
+        Fault(kind="status", status=409, code="ConditionalRequestConflict"),
+        Fault(kind="status", status=400, code="RequestTimeout"),
+        Fault(kind="cut_reply", after=20), Fault(kind="late_reply", seconds=0.02),
+    ]  # fmt: skip
+    proxy.plan = lambda method, path: dice.choice(kinds) if dice.random() < 0.25 else None
+    bucket, files = s3_server.bucket(), [output("a.tif", bytes([n])) for n in range(3)]
+
+    async def write(name: str, number: int) -> Artifact:
+        store = ArtifactStore(open_store(f"s3://{bucket}", s3=s3_server.access(proxy.endpoint)))
+        attempt = await store.begin(ASSET, "day", f"{name}x{number}")
+        stored = await attempt.stage(files[number])
+        return await attempt.commit([stored], properties={}, inputs={}, run_id=f"{name}x{number}")
+
+    told: dict[str, object] = {}
+    for turn in range(ROUNDS):
+        names = [f"round{turn}x{number}" for number in range(3)]
+        ended = await asyncio.gather(
+            *(write(f"round{turn}", number) for number in range(3)), return_exceptions=True
+        )
+        told |= dict(zip(names, ended, strict=True))
+    direct = ArtifactStore(open_store(f"s3://{bucket}", s3=s3_server.access()))
+    newest = await direct.newest(ASSET, "day")
+    assert newest
+    runs = [(await direct.at(ASSET, "day", number + 1)).run_id for number in range(newest.sequence)]
+    assert len(set(runs)) == len(runs) >= ROUNDS
+    for name, outcome in told.items():
+        assert isinstance(outcome, Artifact | CommitConflict), outcome
+        assert (name in runs) == isinstance(outcome, Artifact)

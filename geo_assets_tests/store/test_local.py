@@ -229,11 +229,10 @@ async def test_every_fsync_counts(recorded):
         if kind != "fsync":
             continue
         fewer = operations[:index] + operations[index + 1 :]
-        bad = {
+        if any(
             violation(after_power_cut(fewer[:end]), data, commit, acked=end == len(fewer))
-            for end in range(index, len(fewer) + 1)
-        }
-        if bad != {""}:
+            for end in range(len(fewer), index, -1)
+        ):
             needed.add(os.path.relpath(what[0], data[0].split("/raw/")[0]))
     folders = {path for path in needed if not path.startswith(".tmp/")}
     version = f"raw/scenes/day/data/{0:012d}-{V1}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import hashlib
 import os
 import subprocess
@@ -87,7 +88,7 @@ async def test_a_conflict_on_overwriting_is_tried_again(behind, proxy):
     assert await direct.get("a") == BODY
 
 
-@pytest.mark.parametrize("size", [200_000, 17 << 20])
+@pytest.mark.parametrize("size", [200_000, 2 << 20])
 async def test_a_reply_cut_short_is_completed(behind, proxy, tmp_path, size):
     through, direct = behind
     body = os.urandom(size)
@@ -97,7 +98,7 @@ async def test_a_reply_cut_short_is_completed(behind, proxy, tmp_path, size):
     assert (tmp_path / "a").read_bytes() == body
 
 
-@pytest.mark.parametrize("size", [200_000, 17 << 20])
+@pytest.mark.parametrize("size", [200_000, 2 << 20])
 async def test_a_flipped_bit_is_found(behind, proxy, tmp_path, size):
     through, direct = behind
     body = os.urandom(size)
@@ -113,16 +114,51 @@ async def test_a_flipped_bit_is_found(behind, proxy, tmp_path, size):
 
 async def test_an_object_that_changes_while_it_is_read(behind, proxy, tmp_path, s3_server):
     through, direct = behind
-    await direct.put("a", bytes(17 << 20))
+    await direct.put("a", bytes(2 << 20))
     changed = []
 
     def change(method, path):
         if method == "GET" and not changed:
-            changed.append(s3_server.put(path, b"1" * (17 << 20)))
+            changed.append(s3_server.put(path, b"1" * (2 << 20)))
 
     proxy.plan = change
     with pytest.raises(InputError, match="does not change while it is read"):
         await through.download("a", tmp_path / "a")
+    assert not list(tmp_path.iterdir())
+
+
+async def test_a_full_disk_is_not_taken_for_a_fault_of_the_store(behind, tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    _, direct = behind
+    await direct.put("a", b"1")
+    monkeypatch.setattr(os, "pwrite", full)
+    with pytest.raises(ConfigError, match=r"No space left.*GEO_ASSETS_SCRATCH"):
+        await direct.download("a", tmp_path / "a")
+    assert not list(tmp_path.iterdir())
+
+
+async def test_a_cancelled_download_waits_for_its_threads(behind, tmp_path, monkeypatch):
+    """A write after the file is closed could hit another file with the same descriptor."""
+    _, direct = behind
+    await direct.put("a", bytes(1000))
+    entered, leave, real = threading.Event(), threading.Event(), os.pwrite
+
+    def slow(descriptor, view, offset):
+        entered.set()
+        assert leave.wait(10)
+        return real(descriptor, view, offset)  # would fail if the file was closed
+
+    monkeypatch.setattr(os, "pwrite", slow)
+    task = asyncio.ensure_future(direct.download("a", tmp_path / "a"))
+    await asyncio.to_thread(entered.wait, 10)
+    task.cancel()
+    await asyncio.sleep(0.05)
+    assert not task.done()
+    leave.set()
+    with pytest.raises(asyncio.CancelledError):
+        await task
     assert not list(tmp_path.iterdir())
 
 
@@ -265,7 +301,7 @@ def web(tmp_path):
 async def test_a_web_server_is_read_only(web, tmp_path):
     address, folder, queries = web
     (folder / "sub dir").mkdir()
-    body = os.urandom(17 << 20)
+    body = os.urandom(2 << 20)
     (folder / "sub dir" / "é+%.bin").write_bytes(body)
     objects = open_store(f"{address}/sub dir?token=topsecret")
     await objects.download("é+%.bin", tmp_path / "f", sha256=hashlib.sha256(body).hexdigest())
