@@ -9,6 +9,7 @@ import dagster as dg
 
 from geo_assets.assembly import assemble
 from geo_assets.assets.raster_tiles import raster_tiles_asset
+from geo_assets.assets.spatial_join import spatial_join_asset
 from geo_assets.assets.topology_report import topology_report_asset
 from geo_assets.assets.vector_layer import vector_layer_asset
 from geo_assets.grids import TileMatrixGrid
@@ -42,5 +43,18 @@ defs = assemble(
     ),
     topology_report_asset(
         "topology_report", layer="districts", key="district_id", gap_width_m=3.0
+    ),
+    spatial_join_asset(
+        "events_by_zone",
+        left="events",
+        right="districts",
+        crs="EPSG:32633",
+        predicate="within",
+        how="aggregate",
+        right_key="district_id",
+        right_columns=("district_id", "name"),
+        statistics=(("count", None), ("sum", "value"), ("mean", "value")),
+        zone_geometry=True,
+        partitions=DAYS,
     ),
 )

@@ -33,9 +33,14 @@ class GeoStore(dg.ConfigurableResource[None]):
     )
     s3: dg.ResourceDependency[S3Resource]
 
+    _artifacts: ArtifactStore | None = PrivateAttr(default=None)
+
     def artifacts(self) -> ArtifactStore:
-        """The versions of all artifacts under the root."""
-        return ArtifactStore(open_store(self.root, s3=s3_access(self.s3)))
+        """The versions of all artifacts under the root; one for the run, so that it keeps its
+        connections and knows the newest commits."""
+        if self._artifacts is None:
+            self._artifacts = ArtifactStore(open_store(self.root, s3=s3_access(self.s3)))
+        return self._artifacts
 
     def sources(self) -> Sources:
         """The sources under the source base."""

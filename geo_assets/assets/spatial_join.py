@@ -1,0 +1,247 @@
+"""`out/<name>`: two layers joined by place."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+
+from geo_assets.assets.body import Plan
+from geo_assets.assets.factory import recipe_asset
+from geo_assets.assets.inputs import newest_input
+from geo_assets.kernels.join import join_kernel
+from geo_assets.kernels.join_index import index_bytes, join_index_kernel
+from geo_assets.kernels.join_merge import join_merge_kernel
+from geo_assets.kernels.join_plan import chunk_bytes, merge_bytes, plan_join
+from geo_assets.kernels.join_spec import (
+    JoinChunkSpec,
+    JoinIndexSpec,
+    JoinMergeSpec,
+    JoinRule,
+    JoinSide,
+    Statistic,
+)
+from geo_assets.kernels.table_facts import TableSpec, table_facts
+from geo_assets.metadata import svg_markdown
+from geo_assets.model import Artifact, Chunk, fingerprint
+from geo_assets.production import Bench, Publication
+from geo_assets.resources import GeoStore
+from geo_assets.store.artifact import ArtifactStore, ChunkReceipt, Draft
+
+JOIN_FORMAT = 1
+"""Raised when the same layers and rule give another result than before."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JoinDeclaration:
+    """A spatial join of two core layers."""
+
+    name: str
+    left: str
+    right: str
+    rule: JoinRule
+    left_columns: tuple[str, ...] | None
+    right_columns: tuple[str, ...] | None
+    left_partitioned: bool
+    right_partitioned: bool
+
+
+def spatial_join_asset(
+    name: str,
+    *,
+    left: str,
+    right: str,
+    crs: str,
+    predicate: str = "intersects",
+    how: str = "inner",
+    left_columns: Sequence[str] | None = None,
+    right_columns: Sequence[str] | None = None,
+    right_key: str | None = None,
+    statistics: Sequence[tuple[str, str | None]] = (("count", None),),
+    distance: float | None = None,
+    max_distance: float | None = None,
+    neighbours: int = 1,
+    distance_column: str | None = None,
+    zone_geometry: bool = False,
+    partitions: dg.PartitionsDefinition[Any] | None = None,
+    right_partitioned: bool = False,
+    owners: Sequence[str] = (),
+) -> dg.Definitions:
+    """Declare a spatial join of `core/<left>` with `core/<right>`.
+
+    Both layers are compared in `crs`; one that is in another CRS is reprojected, never compared
+    as it is. The result is one GeoParquet file with a row for each pair, in the order of the
+    left layer, or with `how="aggregate"` a row for each right feature.
+
+    Args:
+        name: Name of the asset.
+        left: Layer whose rows are joined: many points, for example.
+        right: Layer that is looked up: zones, for example.
+        crs: The CRS that geometries are compared in.
+        predicate: `left <predicate> right`: intersects, within, contains, covers, covered_by,
+            touches, crosses, overlaps, dwithin or nearest.
+        how: inner, left (rows without a partner stay) or aggregate (by right feature).
+        left_columns: Columns kept of the left layer; None keeps all.
+        right_columns: Columns kept of the right layer; None keeps all.
+        right_key: Right column whose values name the partner; None takes the row number.
+        statistics: For aggregate: pairs of a statistic and a left column.
+        distance: For dwithin, in units of `crs`.
+        max_distance: For nearest, in units of `crs`.
+        neighbours: For nearest: how many partners.
+        distance_column: For nearest: column that gets the distance.
+        zone_geometry: For aggregate: keep the zones' geometry.
+        partitions: Partitions of the left layer, if any.
+        right_partitioned: The right layer has the same partitions; else its current version is
+            joined to every partition.
+        owners: Dagster owners: `team:geo` or an e-mail address.
+
+    Raises:
+        ConfigError: The declaration is wrong.
+    """
+    rule = JoinRule(
+        crs=crs,
+        predicate=predicate,
+        how=how,
+        distance=distance,
+        max_distance=max_distance,
+        neighbours=neighbours,
+        distance_column=distance_column,
+        right_key=right_key,
+        index_column=right_key or "index_right",
+        statistics=tuple(Statistic(name=kind, column=column) for kind, column in statistics),
+        zone_geometry=zone_geometry,
+    )
+    declared = JoinDeclaration(
+        name=name,
+        left=left,
+        right=right,
+        rule=rule,
+        left_columns=None if left_columns is None else tuple(left_columns),
+        right_columns=None if right_columns is None else tuple(right_columns),
+        left_partitioned=partitions is not None,
+        right_partitioned=right_partitioned,
+    )
+    asset = recipe_asset(
+        ("out", name),
+        partial(_planner, declared),
+        description=f"`core/{left}` {predicate} `core/{right}`, {how}.",
+        kinds={"parquet"},
+        deps=[dg.AssetKey(["core", left]), dg.AssetKey(["core", right])],
+        partitions=partitions,
+        owners=owners,
+    )
+    return dg.Definitions(assets=[asset])
+
+
+def _planner(declared: JoinDeclaration, geo_store: GeoStore) -> Plan:
+    store = geo_store.artifacts()
+
+    async def plan(partition: str | None, folder: Path) -> JoinRecipe:
+        del folder
+        of_left = partition if declared.left_partitioned else None
+        of_right = partition if declared.right_partitioned else None
+        left = await newest_input(store, ("core", declared.left), of_left)
+        right = await newest_input(store, ("core", declared.right), of_right)
+        config = [repr(declared.rule), repr(declared.left_columns), repr(declared.right_columns)]
+        version = fingerprint("join", JOIN_FORMAT, left.version, right.version, *config)
+        return JoinRecipe(
+            declared=declared,
+            left=left,
+            right=right,
+            store=store,
+            asset=("out", declared.name),
+            partition=partition,
+            version=version,
+            inputs={left.label: left.version, right.label: right.version},
+        )
+
+    return plan
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JoinRecipe:
+    """One version of each layer, joined."""
+
+    declared: JoinDeclaration
+    left: Artifact
+    right: Artifact
+    store: ArtifactStore
+    asset: tuple[str, ...]
+    partition: str | None
+    version: str
+    inputs: Mapping[str, str]
+
+    async def chunks(self, bench: Bench) -> Sequence[Chunk]:
+        """None are staged: what chunks find is merged."""
+        del bench
+        return []
+
+    async def fetch(self, chunk: Chunk, folder: Path) -> Chunk:
+        """Nothing."""
+        del folder
+        return chunk
+
+    async def finish(
+        self, draft: Draft, receipts: Sequence[ChunkReceipt], bench: Bench
+    ) -> Publication:
+        """Index the right layer, join the left one chunk by chunk, merge in its order."""
+        del receipts
+        rule = self.declared.rule
+        left = await self._sides(self.left, self.declared.left_columns, bench)
+        right = (await self._sides(self.right, self.declared.right_columns, bench))[0]
+        index_spec = JoinIndexSpec(right=right, rule=rule, left=left[0])
+        index = await bench.run(await _chunk("index", join_index_kernel, index_spec, index_bytes))
+        place = index.files[0].path.parent
+        specs: list[JoinChunkSpec] = []
+        for side in left:
+            specs += await asyncio.to_thread(
+                plan_join, side, right, rule, place, first=len(specs)
+            )
+        pieces = [
+            await _chunk(f"rows-{spec.number:06d}", join_kernel, spec, chunk_bytes)
+            for spec in specs
+        ]
+        parts = await bench.run_all(pieces)
+        merge = JoinMergeSpec(
+            right=right,
+            rule=rule,
+            index=place,
+            parts=tuple(result.files[0].path for result in parts),
+            name=f"{self.declared.name}.parquet",
+        )
+        merged = await bench.run(await _chunk("merge", join_merge_kernel, merge, merge_bytes))
+        return await self._publish(draft, merged.files[0], bench)
+
+    async def _publish(self, draft: Draft, file: Any, bench: Bench) -> Publication:
+        looked = await bench.run(
+            Chunk(id="look", kernel=table_facts, spec=TableSpec(path=file.path),
+                  predicted_bytes=400 << 20)
+        )  # fmt: skip
+        stored = [await draft.stage(each) for each in (file, *looked.files)]
+        return Publication(
+            objects=tuple(stored),
+            properties={
+                "rows": looked.facts["rows"],
+                "columns": looked.facts["columns"],
+                "thumbnail": svg_markdown(looked.facts["thumbnail"], looked.facts["alt"]),
+                "texts": {"predicate": self.declared.rule.predicate, "how": self.declared.rule.how},
+            },
+            bbox=looked.facts["bbox"],
+        )
+
+    async def _sides(
+        self, artifact: Artifact, columns: tuple[str, ...] | None, bench: Bench
+    ) -> list[JoinSide]:
+        parts = artifact.with_role("data")
+        paths = [await self.store.local_file(artifact, item.name, bench.folder) for item in parts]
+        return [JoinSide(path=path, columns=columns) for path in paths]
+
+
+async def _chunk(name: str, kernel: Any, spec: Any, predict: Any) -> Chunk:
+    predicted = await asyncio.to_thread(predict, spec)
+    return Chunk(id=name, kernel=kernel, spec=spec, predicted_bytes=predicted)
