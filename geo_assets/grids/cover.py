@@ -19,7 +19,7 @@ _MAX_DEPTH = 14
 """Halvings of these, at most."""
 _MAX_BLIND_DEPTH = 5
 """Halvings of quads of which no point can be projected."""
-_MAX_CELLS = 250_000
+_MAX_CELLS = 100_000
 _MAX_QUADS = 4 * _MAX_CELLS
 _FLAT = 0.2
 """Quads whose midpoints lie this close to the mean of their corners, in cells, are flat."""
@@ -64,7 +64,7 @@ def touched(extent: Extent, lattice: Lattice) -> list[tuple[int, int]]:
     cross the antimeridian or hold a pole are followed on both sides.
 
     Raises:
-        ConfigError: The cells would be more than 250,000.
+        ConfigError: The cells would be more than 100,000.
     """
     project = _Projection(extent, lattice)
     quads = _first_quads(extent)
@@ -190,5 +190,5 @@ def _check_count(quads: int, cells: int, extent: Extent, lattice: Lattice) -> No
     if quads > _MAX_QUADS or cells > _MAX_CELLS:
         size = f"{extent.width} x {extent.height} pixels"
         got = f"cells of {abs(lattice.span[0]):g} CRS units over {size}"
-        raise ConfigError("A scene has at most 250,000 cells", got, "grid.cells_over",
+        raise ConfigError("A scene has at most 100,000 cells", got, "grid.cells_over",
                           "Choose larger cells, or a part of the scene.")  # fmt: skip

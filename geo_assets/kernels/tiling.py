@@ -16,7 +16,7 @@ from geo_assets.grids import Canvas, Cell, Extent, Grid
 from geo_assets.model import Chunk, KernelResult
 
 CHUNK_PIXELS = 4096 * 4096
-"""Output pixels of a chunk, at most, unless a single cell has more."""
+"""Output pixels of a chunk of up to four bands, at most, unless a single cell has more."""
 PIECE_BYTES = 32 << 20
 """Output bytes that are warped at once; a cell is warped piece by piece."""
 _CACHE_BYTES = 128 << 20
@@ -100,7 +100,7 @@ def plan_chunks(
 
     Raises:
         InputError: The scene has no place on the grid.
-        ConfigError: It would be more than 250,000 cells.
+        ConfigError: It would be more than 100,000 cells.
     """
     cells = _cells(scene, grid)
     if not cells:
@@ -117,7 +117,8 @@ def plan_chunks(
         nodata=nodata,
         compress=compress,
     )
-    side = max(1, math.isqrt(CHUNK_PIXELS) // grid.cell_size)
+    pixels = CHUNK_PIXELS * 4 // max(4, int(scene["bands"]))
+    side = max(1, math.isqrt(pixels) // grid.cell_size)
     predicted = predicted_bytes(scene, grid)
     return tuple(
         Chunk(

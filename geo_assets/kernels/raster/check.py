@@ -39,6 +39,8 @@ def _open(spec: TileCheckSpec, dataset: Any, place: int) -> Iterator[tuple[str, 
     if spec.deep:
         readable = rules.readable_blocks(dataset, name=name)
         yield "readable", readable
+        if dataset.driver == "GTiff" and not readable.total:
+            yield "readable", rules.intact_blocks(dataset, spec.files[place], name=name)
     if spec.cells:
         crs = parse_crs(spec.crs or "", "grid")
         yield "grid", rules.grid_alignment(dataset, spec.cells[place], crs, name=name)

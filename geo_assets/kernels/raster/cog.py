@@ -13,15 +13,19 @@ import rasterio
 import rasterio.shutil
 from rasterio.crs import CRS
 from rasterio.enums import ColorInterp
-from rasterio.errors import RasterioError
 from rasterio.transform import Affine
 from rasterio.windows import Window
 
-from geo_assets.errors import ContractError
+from geo_assets.errors import ContractError, InputError
 from geo_assets.grids import Cell
 from geo_assets.kernels.raster.tiff import directories
+from geo_assets.kernels.raster.trouble import GDAL_ERRORS
+from geo_assets.rules.raster import cog_layout
 
-_BLOCK_BYTES = 64 << 20
+_BLOCK_BYTES = 16 << 20
+_SMALLEST_BLOCK = 128
+"""GDAL's COG driver takes none smaller; the image of a smaller cell is one padded block."""
+_UNREADABLE: tuple[type[Exception], ...] = (InputError, *GDAL_ERRORS)
 _LEVELS = {"deflate": "6", "zstd": "9"}
 
 
@@ -59,15 +63,18 @@ class Profile:
     def block(self, cell: Cell) -> int:
         """Side of a block: 512, less where a cell is smaller or bands are very many."""
         side = min(512, cell.width)
-        while side > 128 and side * side * self.bands * self.itemsize > _BLOCK_BYTES:
+        while side * side * self.bands * self.itemsize > _BLOCK_BYTES:
             side //= 2
-        return side // 16 * 16
+        return max(_SMALLEST_BLOCK, side // 16 * 16)
 
 
 @contextmanager
 def draft(path: Path, cell: Cell, profile: Profile) -> Iterator[Any]:
-    """A plain tiled TIFF to fill window by window; blocks never written have no data."""
-    side = min(512, cell.width)
+    """A plain tiled TIFF to fill window by window; blocks never written have no data.
+
+    Its blocks are those of the COG, so that the copy reads each once.
+    """
+    side = profile.block(cell)
     with rasterio.open(
         path,
         "w",
@@ -121,7 +128,7 @@ def publish(source: Path, target: Path, cell: Cell, profile: Profile) -> None:
         rasterio.shutil.copy(source, target, driver="COG", **options)
         _check_written(target)
         _check_tile(target, cell, profile)
-    except (RasterioError, OSError, ValueError) as error:
+    except _UNREADABLE as error:
         raise ContractError("A tile that was written can be read back", str(error), cell.id,
                             "Is there room on the scratch disk?") from None  # fmt: skip
     finally:
@@ -142,7 +149,7 @@ def _check_tile(path: Path, cell: Cell, profile: Profile) -> None:
             "size": (tile.width, tile.height, tile.count),
             "dtype": set(tile.dtypes),
             "transform": tuple(tile.transform)[:6],
-            "layout": tile.tags(ns="IMAGE_STRUCTURE").get("LAYOUT"),
+            "layout": dict(cog_layout(path, name=cell.id).counts),
             "crs": tile.crs == profile.crs,
             "nodata": repr(tile.nodata),
         }
@@ -150,7 +157,7 @@ def _check_tile(path: Path, cell: Cell, profile: Profile) -> None:
             "size": (cell.width, cell.height, profile.bands),
             "dtype": {profile.dtype},
             "transform": cell.transform,
-            "layout": "COG",
+            "layout": {},
             "crs": True,
             "nodata": repr(None if profile.nodata is None else float(profile.nodata)),
         }

@@ -10,11 +10,13 @@ from typing import Any
 import numpy as np
 from rasterio.windows import Window
 
+from geo_assets.errors import ContractError, InputError
 from geo_assets.grids import Cell
 from geo_assets.kernels.raster.cog import Profile, draft, publish
 from geo_assets.kernels.raster.guard import crs_of, open_scene, parse_crs
 from geo_assets.kernels.raster.profile import tile_profile
 from geo_assets.kernels.raster.stats import Stats
+from geo_assets.kernels.raster.trouble import GDAL_ERRORS
 from geo_assets.kernels.raster.warp import Method, Patch, WarpedSource
 from geo_assets.kernels.tiling import PIECE_BYTES, TileSpec
 from geo_assets.model import COG, KernelResult, OutputFile
@@ -55,11 +57,15 @@ def _tile(
     rough = path.with_suffix(".draft.tif")
     stats = Stats(profile.bands)
     left, top = spec.canvas.offset(cell)
-    with draft(rough, cell, profile) as dataset:
-        for column, row, width, height in _pieces(cell, profile):
-            patch = _read(sources, Window(left + column, top + row, width, height), profile)
-            if stats.add(patch):
-                _write(dataset, patch, Window(column, row, width, height), profile)
+    try:
+        with draft(rough, cell, profile) as dataset:
+            for column, row, width, height in _pieces(cell, profile):
+                patch = _read(sources, Window(left + column, top + row, width, height), profile)
+                if stats.add(patch):
+                    _write(dataset, patch, Window(column, row, width, height), profile)
+    except GDAL_ERRORS as error:
+        raise ContractError("A tile can be written", str(error.__cause__ or error), cell.id,
+                            "Is there room on the scratch disk?") from None  # fmt: skip
     if not stats.pixels_valid:
         rough.unlink()
         return None
@@ -75,13 +81,11 @@ def _tile(
 
 
 def _pieces(cell: Cell, profile: Profile) -> Iterator[tuple[int, int, int, int]]:
-    """Windows of a cell: whole rows of blocks where memory allows, else parts of them."""
-    side = min(512, cell.width)
-    budget = max(1, PIECE_BYTES // ((profile.bands + 1) * profile.itemsize))
-    width = min(cell.width, max(side, budget // side // side * side))
-    height = min(cell.height, max(side, budget // width // side * side))
-    if width * height > budget:  # very many bands: blocks are written in parts
-        width = height = max(64, 1 << (int(budget**0.5).bit_length() - 1))
+    """Windows of a cell, of whole blocks: full rows of them where memory allows."""
+    side = profile.block(cell)
+    blocks = max(1, PIECE_BYTES // (side * side * (profile.bands + 1) * profile.itemsize))
+    width = min(cell.width, blocks * side)
+    height = min(cell.height, max(1, blocks * side // width) * side)
     for row in range(0, cell.height, height):
         for column in range(0, cell.width, width):
             yield column, row, min(width, cell.width - column), min(height, cell.height - row)
@@ -89,6 +93,8 @@ def _pieces(cell: Cell, profile: Profile) -> Iterator[tuple[int, int, int, int]]
 
 def _read(sources: list[WarpedSource], window: Window, profile: Profile) -> Patch:
     patches = [source.read(window) for source in sources]
+    for patch, source in zip(patches, sources, strict=True):
+        _check_exact(patch, source)
     if len(patches) == 1:
         return patches[0]
     data = np.concatenate([patch.data.astype(profile.numpy, copy=False) for patch in patches])
@@ -96,6 +102,16 @@ def _read(sources: list[WarpedSource], window: Window, profile: Profile) -> Patc
     if profile.masked:  # one mask for all bands: a pixel is valid where every file has it
         valid = np.broadcast_to(valid.all(axis=0), valid.shape)
     return Patch(data, valid)
+
+
+def _check_exact(patch: Patch, source: WarpedSource) -> None:
+    """GDAL's warper works in doubles: larger integers would come out rounded, silently."""
+    if patch.data.dtype.itemsize == 8 and patch.data.dtype.kind in "iu":
+        high = max(int(patch.data.max()), -int(patch.data.min()))
+        if high > 2**53:
+            raise InputError("Integers that are warped lie within 2**53", str(high),
+                             str(source.dataset.name).rsplit("/", 1)[-1],
+                             "Split them into two bands of 32 bits.")  # fmt: skip
 
 
 def _write(dataset: Any, patch: Patch, window: Window, profile: Profile) -> None:

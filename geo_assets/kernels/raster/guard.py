@@ -12,11 +12,12 @@ from typing import Any
 
 import rasterio
 from rasterio.crs import CRS
-from rasterio.errors import CRSError, NotGeoreferencedWarning, RasterioError
+from rasterio.errors import CRSError, NotGeoreferencedWarning
 
 from geo_assets.errors import ConfigError, InputError
 from geo_assets.kernels.raster.options import GDAL_OPTIONS
 from geo_assets.kernels.raster.tiff import directories
+from geo_assets.kernels.raster.trouble import GDAL_ERRORS
 
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _JP2_BOX = b"\0\0\0\x0cjP  \r\n\x87\n"
@@ -101,7 +102,7 @@ def open_scene(path: Path, *, crs: str | None = None, limits: Limits = LIMITS) -
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", NotGeoreferencedWarning)
                 dataset = rasterio.open(path, driver=driver)
-        except RasterioError as error:
+        except GDAL_ERRORS as error:
             raise InputError("A scene can be opened", str(error), path.name,
                              "The file is damaged: fetch it again.") from None  # fmt: skip
         with dataset:

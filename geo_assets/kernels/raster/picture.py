@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import rasterio
 from rasterio.enums import Resampling
-from rasterio.errors import NotGeoreferencedWarning, RasterioError
+from rasterio.errors import NotGeoreferencedWarning
 
 from geo_assets.errors import InputError
 from geo_assets.kernels.preview import PREVIEW_BYTES, PREVIEW_PIXELS, PreviewSpec
@@ -18,6 +18,7 @@ from geo_assets.kernels.raster.colour import Layer, paint, thin
 from geo_assets.kernels.raster.footprint import bounds_of
 from geo_assets.kernels.raster.guard import gdal, open_scene
 from geo_assets.kernels.raster.inspect import has_palette, mask_kind
+from geo_assets.kernels.raster.trouble import GDAL_ERRORS
 from geo_assets.kernels.raster.warp import is_valid, undecodable
 from geo_assets.model import KernelResult, OutputFile
 
@@ -88,7 +89,7 @@ def _read(path: Path, spec: PreviewSpec, shape: tuple[int, int] | None) -> list[
                 bands, out_shape=(len(bands), *shape), resampling=Resampling.nearest
             )
             mask = dataset.dataset_mask(out_shape=shape) > 0
-        except RasterioError as error:
+        except GDAL_ERRORS as error:
             raise undecodable(dataset, error) from None
         if mask_kind(dataset) in ("nodata", "none"):
             mask = np.any(is_valid(values, nodata), axis=0)

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
+from numpy.typing import NDArray
 
 from geo_assets.errors import InputError
+
+Numbers = NDArray[np.int64]
 
 _MAX_IFDS = 256
 _MAX_BLOCKS = 16_000_000
 _TYPES = {1: "u1", 2: "S1", 3: "u2", 4: "u4", 6: "i1", 8: "i2", 9: "i4", 13: "u4", 16: "u8",
           17: "i8", 18: "u8"}  # fmt: skip
 _WIDTH, _LENGTH, _BITS, _SAMPLES, _ROWS_PER_STRIP, _PLANAR = 256, 257, 258, 277, 278, 284
-_TILE_WIDTH, _TILE_LENGTH, _SUBFILE = 322, 323, 254
+_TILE_WIDTH, _TILE_LENGTH, _SUBFILE, _COMPRESSION = 322, 323, 254, 259
 _OFFSETS, _COUNTS = (324, 273), (325, 279)
 
 
@@ -46,6 +49,12 @@ class Directory:
     """A smaller version of the image before it."""
     mask: bool
     """Which pixels of an image have data."""
+    compression: int
+    """TIFF's number of the method: 1 none, 8 deflate."""
+    offsets: Numbers = field(repr=False)
+    """Where each block lies in the file; 0 for one never written."""
+    counts: Numbers = field(repr=False)
+    """Bytes of each block."""
 
     @property
     def block_bytes(self) -> int:
@@ -124,7 +133,7 @@ class _Reader:
             tags[tag] = (kind, number, body[start + value : start + entry])
         return tags, self._unpack(pointer, self._at(offset + count_size + len(body), size))
 
-    def _values(self, entry: tuple[int, int, bytes]) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+    def _values(self, entry: tuple[int, int, bytes]) -> Numbers:
         kind, number, inline = entry
         if number > _MAX_BLOCKS:
             msg = f"a list of {number} values"
@@ -168,4 +177,7 @@ class _Reader:
             end=int(ends.max()) if listed else 0,
             overview=bool(one(_SUBFILE, 0) & 1),
             mask=bool(one(_SUBFILE, 0) & 4),
+            compression=one(_COMPRESSION, 1),
+            offsets=offsets[:listed],
+            counts=counts[:listed],
         )

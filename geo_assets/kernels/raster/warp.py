@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 from rasterio.crs import CRS
 from rasterio.enums import Resampling
-from rasterio.errors import RasterioError
 from rasterio.transform import Affine
 from rasterio.vrt import WarpedVRT
 from rasterio.windows import Window
@@ -20,6 +19,7 @@ from geo_assets.errors import InputError
 from geo_assets.grids import Canvas
 from geo_assets.kernels.raster.footprint import bounds_of, transformer
 from geo_assets.kernels.raster.inspect import mask_kind
+from geo_assets.kernels.raster.trouble import GDAL_ERRORS
 
 Mask = NDArray[np.bool_]
 
@@ -121,7 +121,7 @@ class WarpedSource:
         for view in self._views:
             try:
                 data = view.read(window=window)
-            except RasterioError as error:
+            except GDAL_ERRORS as error:
                 raise undecodable(self.dataset, error) from None
             yield self._patch(data)
 

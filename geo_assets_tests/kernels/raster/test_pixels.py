@@ -199,8 +199,11 @@ def test_masks_and_alpha_follow_the_pixels(make_scene: MakeScene, tmp_path: Path
     ],
     ids=["degrees beyond 180", "degrees below -180", "utm zone 1", "pacific mercator"],
 )
-@pytest.mark.parametrize("grid", [TileMatrixGrid("WebMercatorQuad", 6, 256),
-                                  TileMatrixGrid("WorldCRS84Quad", 5, 256)], ids=["merc", "deg"])  # fmt: skip
+@pytest.mark.parametrize(
+    "grid",
+    [TileMatrixGrid("WebMercatorQuad", 6, 256), TileMatrixGrid("WorldCRS84Quad", 5, 256)],
+    ids=["mercator", "degrees"],
+)
 def test_both_sides_of_the_antimeridian_are_made(
     crs: str, transform: Affine, grid: TileMatrixGrid, make_scene: MakeScene, tmp_path: Path
 ) -> None:
