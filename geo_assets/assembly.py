@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+
 import dagster as dg
 from dagster_aws.s3 import S3Resource
 

@@ -20,6 +20,7 @@ from dagster._core.definitions.asset_checks.asset_check_evaluation import (
     AssetCheckEvaluationTargetMaterializationData,
 )
 from dagster._core.definitions.data_version import (
+    CODE_VERSION_TAG,
     DATA_VERSION_IS_USER_PROVIDED_TAG,
     DATA_VERSION_TAG,
     get_input_data_version_tag,
@@ -37,13 +38,20 @@ Interrupted = DagsterExecutionInterruptedError
 """What Dagster raises when a run is terminated; a cancelled asset must end with it."""
 
 
-def version_tags(version: str, inputs: Mapping[dg.AssetKey, str]) -> dict[str, str]:
+def version_tags(
+    version: str, inputs: Mapping[dg.AssetKey, str], *, code_version: str
+) -> dict[str, str]:
     """The tags that tell Dagster a partition's data version and those of its inputs.
 
     Dagster writes them for outputs, with one version for all partitions of a step; events per
-    partition have to bring their own.
+    partition have to bring their own. Without a code version Dagster ignores the inputs'
+    versions and compares times, so that every no-op upstream would make this partition stale.
     """
-    tags = {DATA_VERSION_TAG: version, DATA_VERSION_IS_USER_PROVIDED_TAG: "true"}
+    tags = {
+        DATA_VERSION_TAG: version,
+        DATA_VERSION_IS_USER_PROVIDED_TAG: "true",
+        CODE_VERSION_TAG: code_version,
+    }
     return tags | {get_input_data_version_tag(key): value for key, value in inputs.items()}
 
 
@@ -94,6 +102,27 @@ def log_partition_check(
         target_materialization_data=target,
     )
     context.op_execution_context.log_event(evaluation)
+
+
+def describe_output(
+    context: dg.OutputContext, partition: str, metadata: Mapping[str, Any]
+) -> None:
+    """Metadata of one partition of an output that spans several.
+
+    `OutputContext.add_output_metadata` gives all partitions the same.
+    """
+    context.step_context.add_asset_metadata(metadata, context.asset_key, partition)
+
+
+def version_output(context: dg.OutputContext, version: str) -> None:
+    """Make `version` the data version of an output, unless its asset has given one.
+
+    An I/O manager knows the content, but has no public way to say so; Dagster would make up
+    a version from the run, and everything downstream would be stale after every run.
+    """
+    step = context.step_context
+    if not step.has_data_version(context.asset_key):
+        step.set_data_version(context.asset_key, dg.DataVersion(version))
 
 
 @contextmanager

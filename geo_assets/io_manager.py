@@ -16,6 +16,7 @@ import dagster as dg
 from dagster_aws.s3 import S3Resource
 from pydantic import Field
 
+from geo_assets.dagster_internals import describe_output, version_output
 from geo_assets.errors import ContractError, InputError
 from geo_assets.metadata import artifact_metadata
 from geo_assets.model import Artifact
@@ -58,30 +59,40 @@ class GeoIOManager(dg.ConfigurableIOManager):
         """
         if obj is None:
             return
-        keys = context.asset_partition_keys if context.has_asset_partitions else [None]
+        keys = list(context.asset_partition_keys) if context.has_asset_partitions else [None]
         values = _by_partition(obj, keys, context.asset_key)
-        for partition, value in values.items():
-            metadata = wait(self._publish(context, partition, value))
-            if len(values) == 1:
+        published = wait(self._publish(context, values))
+        for partition, (artifact, metadata) in published.items():
+            if partition is not None and len(published) > 1:
+                describe_output(context, partition, metadata)
+            else:
+                version_output(context, artifact.version)
                 context.add_output_metadata(metadata)
 
     async def _publish(
-        self, context: dg.OutputContext, partition: str | None, value: Any
-    ) -> Mapping[str, dg.MetadataValue]:
+        self, context: dg.OutputContext, values: Mapping[str | None, Any]
+    ) -> dict[str | None, tuple[Artifact, Mapping[str, dg.MetadataValue]]]:
+        """Stage everything before the first commit: a value that cannot be published leaves all
+        partitions as they were.
+        """
         store = self.artifacts()
-        if not isinstance(value, Artifact | Staged | Current):
-            value = await stage_value(
+        staged = {
+            partition: value
+            if isinstance(value, Artifact | Staged | Current)
+            else await stage_value(
                 value,
                 store=store,
                 asset=tuple(context.asset_key.path),
                 partition=partition,
                 run_id=context.run_id,
             )
-        if isinstance(value, Staged):
-            value = await value.commit()
-        elif isinstance(value, Current):
-            value = value.artifact
-        return await artifact_metadata(store, value)
+            for partition, value in values.items()
+        }
+        published = {}
+        for partition, value in staged.items():
+            artifact = await _committed(value)
+            published[partition] = (artifact, await artifact_metadata(store, artifact))
+        return published
 
     def load_input(self, context: dg.InputContext) -> Any:
         """The newest version of the input's partitions, as the annotation asks for.
@@ -102,11 +113,11 @@ class GeoIOManager(dg.ConfigurableIOManager):
         self, asset: tuple[str, ...], keys: list[Any], loader: Any
     ) -> dict[str | None, Any]:
         store = self.artifacts()
-        if keys == [None]:
-            newest = await store.newest(asset, None)
-            found = {} if newest is None else {None: newest}
-        else:
-            found = dict(await store.newest_of(asset, keys))
+        found: dict[str | None, Artifact] = {}
+        if keys != [None]:
+            found |= await store.newest_of(asset, keys)
+        elif (newest := await store.newest(asset, None)) is not None:
+            found[None] = newest
         missing = [key for key in keys if key not in found]
         if missing:
             name = "/".join(asset)
@@ -128,6 +139,12 @@ class GeoS3IOManager(GeoIOManager):
         """The artifacts under the prefix."""
         root = f"s3://{self.s3_bucket}/{self.s3_prefix}".rstrip("/")
         return GeoStore(root=root, s3=self.s3_resource).artifacts()
+
+
+async def _committed(value: Artifact | Staged | Current) -> Artifact:
+    if isinstance(value, Staged):
+        return await value.commit()
+    return value.artifact if isinstance(value, Current) else value
 
 
 def wait(work: Coroutine[Any, Any, T]) -> T:

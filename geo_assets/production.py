@@ -15,6 +15,7 @@ from __future__ import annotations
 import asyncio
 import shutil
 import tempfile
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -22,6 +23,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from geo_assets.engine.engine import Engine
+from geo_assets.engine.scope import finish
 from geo_assets.engine.stream import Lost
 from geo_assets.errors import GeoAssetsError
 from geo_assets.model import Artifact, Chunk, KernelResult, StoredObject
@@ -145,6 +147,8 @@ class Current:
     """The version that would be made is the current one already: nothing was done."""
 
     artifact: Artifact
+    inputs: Mapping[str, str] = field(default_factory=dict)
+    """Version of each input by its label, as they are now."""
 
 
 async def produce(
@@ -166,7 +170,7 @@ async def produce(
     """
     newest = await store.newest(recipe.asset, recipe.partition)
     if newest is not None and newest.version == recipe.version:
-        return Current(artifact=newest)
+        return Current(artifact=newest, inputs=recipe.inputs)
     draft = await store.begin(recipe.asset, recipe.partition, recipe.version)
     bench = Bench(engine=engine, folder=folder, progress=progress)
     chunks = await recipe.chunks(bench)
@@ -247,19 +251,35 @@ async def work_folder(scratch: Path) -> AsyncIterator[Path]:
 
 
 class OnceByKey:
-    """Does an awaitable job once per key, however many tasks ask for it at the same time."""
+    """Does an awaitable job once per key, however many tasks ask for it at the same time.
+
+    A task that is cancelled leaves the job to the others; when the last one that waits is
+    cancelled, so is the job, and it has ended before that task goes on.
+    """
 
     def __init__(self) -> None:
         self._jobs: dict[str, asyncio.Future[Any]] = {}
+        self._waiting: Counter[asyncio.Future[Any]] = Counter()
 
     async def get(self, key: str, make: Callable[[], Awaitable[Any]]) -> Any:
         """The result of `make` for `key`; a failed job is forgotten, so that a retry runs again."""
         job = self._jobs.get(key)
         if job is None:
             job = self._jobs[key] = asyncio.ensure_future(make())
+        self._waiting[job] += 1
         try:
             return await asyncio.shield(job)
         except BaseException:
+            if not job.done() and self._waiting[job] == 1:
+                job.cancel()
+                await finish(asyncio.wait([job]))
             if job.done() and (job.cancelled() or job.exception() is not None):
-                self._jobs.pop(key, None)
+                self._forget(key, job)
             raise
+        finally:
+            self._waiting[job] -= 1
+
+    def _forget(self, key: str, job: asyncio.Future[Any]) -> None:
+        """Unless a retry has put another job in its place."""
+        if self._jobs.get(key) is job:
+            del self._jobs[key]

@@ -6,6 +6,7 @@ For results that fit into memory comfortably. Large ones are staged chunk by chu
 from __future__ import annotations
 
 import asyncio
+import math
 import tempfile
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -94,17 +95,31 @@ def _write_frame(frame: Any, folder: Path, label: str) -> Written:
     )
     columns = {name: str(dtype) for name, dtype in frame.dtypes.items()}
     properties = {"rows": len(frame), "columns": columns, "texts": {"crs": frame.crs.name}}
-    bounds = frame.geometry.to_crs("OGC:CRS84").total_bounds.tolist() if len(frame) else None
-    output = OutputFile.of(path, path.name, PARQUET)
-    return output, properties, None if bounds is None else tuple(bounds)
+    _check_rows(path, len(frame), label)
+    west, south, east, north = frame.geometry.to_crs("OGC:CRS84").total_bounds.tolist()
+    bbox = (
+        (west, south, east, north) if all(map(math.isfinite, (west, south, east, north))) else None
+    )
+    return OutputFile.of(path, path.name, PARQUET), properties, bbox
+
+
+def _check_rows(path: Path, rows: int, label: str) -> None:
+    """Nothing is published that was not opened again: some disks are full without an error."""
+    import pyarrow.parquet as pq
+
+    found = pq.read_metadata(path).num_rows
+    if found != rows:
+        raise ContractError(
+            "A table reads back as it was written", f"{found} of {rows} rows", label
+        )
 
 
 def _write_table(table: Any, folder: Path, label: str) -> Written:
     import pyarrow.parquet as pq
 
-    del label
     path = folder / "data.parquet"
     pq.write_table(table, path, compression="zstd")
+    _check_rows(path, table.num_rows, label)
     columns = {field.name: str(field.type) for field in table.schema}
     properties = {"rows": table.num_rows, "columns": columns}
     return OutputFile.of(path, path.name, PARQUET), properties, None
@@ -131,11 +146,16 @@ def _write_raster(raster: Raster, folder: Path, label: str) -> Written:
     with rasterio.open(path, "w", **profile) as dataset:
         dataset.write(raster.data)
     with rasterio.open(path) as dataset:
-        if not (dataset.read() == raster.data).all() and raster.data.dtype.kind != "f":
+        if not _same(dataset.read(), raster.data):
             raise ContractError("A raster reads back as it was written", "other pixels", label)
         bbox = transform_bounds(dataset.crs, "OGC:CRS84", *dataset.bounds)
     properties = {"numbers": {"bands": bands, "width": width, "height": height}}
     return OutputFile.of(path, path.name, COG), properties, bbox
+
+
+def _same(one: Any, other: Any) -> bool:
+    """Equal arrays; NaN equals NaN."""
+    return bool(((one == other) | ((one != one) & (other != other))).all())
 
 
 _WRITERS: dict[str, Callable[[Any, Path, str], Written]] = {

@@ -11,11 +11,17 @@ from typing import Any, TypeAlias
 
 import dagster as dg
 
-from geo_assets.dagster_internals import Interrupted, silent_output_metadata, version_tags
+from geo_assets.dagster_internals import (
+    Interrupted,
+    preview_features,
+    silent_output_metadata,
+    version_tags,
+)
 from geo_assets.engine.log import bind
 from geo_assets.engine.scope import interruptible
 from geo_assets.errors import GeoAssetsError
 from geo_assets.metadata import artifact_metadata
+from geo_assets.model import Artifact
 from geo_assets.production import Current, Recipe, Staged, produce, work_folder
 from geo_assets.resources import GeoEngine, GeoStore
 from geo_assets.store.artifact import ArtifactStore
@@ -86,7 +92,7 @@ class _Run:
         """Make one partition; whatever goes wrong is its outcome and touches no other."""
         asset = self._context.asset_key.to_user_string()
         with (
-            bind(run=self._context.run_id, asset=asset, partition=partition or ""),
+            bind(run=self._context.run.run_id, asset=asset, partition=partition or ""),
             self._engine.telemetry.measure() as measure,
         ):
             try:
@@ -98,7 +104,7 @@ class _Run:
                         folder=folder,
                         store=self._store,
                         engine=self._engine,
-                        run_id=self._context.run_id,
+                        run_id=self._context.run.run_id,
                         progress=_Progress(self._context, partition),
                     )
             except Exception as error:  # noqa: BLE001 - reported by `_failure`, never swallowed
@@ -111,30 +117,30 @@ class _Run:
             raise self._failure([outcome]) from outcome.error
         result = outcome.result
         version = result.artifact.version if isinstance(result, Current) else result.draft.version
-        return dg.Output(
-            result,
-            metadata=_how(result) | dict(outcome.costs),
-            data_version=dg.DataVersion(version),
-        )
+        with preview_features():
+            return dg.Output(
+                result,
+                metadata=_how(result) | dict(outcome.costs),
+                data_version=dg.DataVersion(version),
+            )
 
     async def many(self, keys: list[str | None]) -> AsyncIterator[Any]:
         """The events of a step with several partitions, in the order they end in."""
         outcomes: asyncio.Queue[Outcome] = asyncio.Queue()
         work = asyncio.ensure_future(self._all(keys, outcomes))
         failed: list[Outcome] = []
-        artifacts = {}
+        artifacts: dict[str | None, Artifact] = {}
         try:
             for _ in keys:
                 async with interruptible(raise_as=Interrupted):
                     outcome = await _next(outcomes, work)
-                    event = None
-                    if outcome.result is not None:
-                        artifact, event = await self._publish(outcome)
-                        artifacts[outcome.partition] = artifact
-                if event is None:
-                    failed.append(outcome)
-                    self._context.log.error(f"partition {outcome.partition}: {_tell(outcome.error)}")
+                    published = await self._published(outcome)
+                if isinstance(published, Outcome):
+                    failed.append(published)
+                    told = _tell(published.error)
+                    self._context.log.error(f"partition {published.partition}: {told}")
                 else:
+                    artifacts[outcome.partition], event = published
                     yield event
         finally:
             work.cancel()
@@ -154,19 +160,30 @@ class _Run:
             for _ in range(min(PARTITIONS_IN_FLIGHT, len(keys))):
                 group.create_task(lane())
 
-    async def _publish(self, outcome: Outcome) -> tuple[Any, dg.AssetMaterialization]:
+    async def _published(
+        self, outcome: Outcome
+    ) -> tuple[Artifact, dg.AssetMaterialization] | Outcome:
+        """The commit of one partition and its event, or how it failed; no other is touched."""
+        try:
+            return outcome if outcome.result is None else await self._publish(outcome)
+        except GeoAssetsError as error:
+            return Outcome(partition=outcome.partition, error=error)
+
+    async def _publish(self, outcome: Outcome) -> tuple[Artifact, dg.AssetMaterialization]:
         result = outcome.result
         assert result is not None
         artifact = result.artifact if isinstance(result, Current) else await result.commit()
-        inputs = {} if isinstance(result, Current) else result.inputs
-        keys = {dg.AssetKey(label.split("[")[0].split("/")): v for label, v in inputs.items()}
+        keys = {
+            dg.AssetKey(label.split("[")[0].split("/")): version
+            for label, version in result.inputs.items()
+        }
         event = dg.AssetMaterialization(
             asset_key=self._context.asset_key,
             partition=outcome.partition,
             metadata=_how(result)
             | dict(outcome.costs)
             | await artifact_metadata(self._store, artifact),
-            tags=version_tags(artifact.version, keys),
+            tags=version_tags(artifact.version, keys, code_version=self._context.run.run_id),
         )
         return artifact, event
 

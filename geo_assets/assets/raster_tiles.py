@@ -182,7 +182,10 @@ class _SceneInspection:
                     "width": first["width"],
                     "height": first["height"],
                 },
-                "texts": {"crs": facts["crs_name"], "dtype": ", ".join(sorted(set(first["dtypes"])))},
+                "texts": {
+                    "crs": facts["crs_name"],
+                    "dtype": ", ".join(sorted(set(first["dtypes"]))),
+                },
             },
             bbox=facts["bbox"],
         )
@@ -261,7 +264,10 @@ class TilesRecipe:
                     "cells_empty": len(empty),
                     "valid_share": index.files[0].facts["valid_share"],
                 },
-                "texts": {"grid": str(self.series.grid), "resampling": self.series.effective_resampling},
+                "texts": {
+                    "grid": str(self.series.grid),
+                    "resampling": self.series.effective_resampling,
+                },
             },
             bbox=scene["scene"]["bbox"],
             pictures=_coverage(await self.chunks(bench), receipts, self.scene.label),

@@ -121,7 +121,9 @@ async def plan_raw(
     else:
         files = await _fetch(sources, pattern, found, folder)
         hashes = [await asyncio.to_thread(sha256_file, path) for path in files]
-        names: list[Json] = [[path.name, digest] for path, digest in zip(files, hashes, strict=True)]
+        names: list[Json] = [
+            [path.name, digest] for path, digest in zip(files, hashes, strict=True)
+        ]
         version = fingerprint("raw", FORMAT, names, inspection.config())
     return RawRecipe(
         asset=asset,

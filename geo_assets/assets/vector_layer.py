@@ -130,9 +130,7 @@ class _LayerInspection:
             encoding=self.layer.encoding,
             xy_columns=self.layer.xy_columns,
         )
-        return Chunk(
-            id="layer", kernel=inspect_layer, spec=spec, predicted_bytes=_INSPECT_BYTES
-        )
+        return Chunk(id="layer", kernel=inspect_layer, spec=spec, predicted_bytes=_INSPECT_BYTES)
 
     def picture(self, files: Sequence[Path]) -> Chunk | None:
         """None: the core layer is drawn."""

@@ -1,4 +1,4 @@
-"""The body of every check: run rules on what is committed, in workers, and report located defects."""
+"""The body of every check: rules run in workers on what is committed; defects are located."""
 
 # Dagster reads the annotations of check functions as objects, not as text, so this module does
 # without `from __future__ import annotations`.
@@ -12,8 +12,9 @@ from typing import Any, TypeAlias
 
 import dagster as dg
 
-from geo_assets.dagster_internals import log_partition_check, preview_features
+from geo_assets.dagster_internals import Interrupted, log_partition_check, preview_features
 from geo_assets.engine.engine import Engine, Lost
+from geo_assets.engine.scope import interruptible
 from geo_assets.errors import GeoAssetsError
 from geo_assets.model import Artifact, Chunk, Defect, Findings, KernelResult
 from geo_assets.production import work_folder
@@ -72,9 +73,7 @@ def make_checks(
             for rule in rules
         ]
 
-        @dg.multi_asset_check(
-            specs=specs, name=f"check_{'__'.join(asset.path)}", can_subset=True
-        )
+        @dg.multi_asset_check(specs=specs, name=f"check_{'__'.join(asset.path)}", can_subset=True)
         async def checks(  # type: ignore[no-untyped-def]  # noqa: ANN202 - Dagster would check it
             context: dg.AssetCheckExecutionContext, geo_store: GeoStore, geo_engine: GeoEngine
         ):
@@ -82,9 +81,11 @@ def make_checks(
             chosen = [rule for rule in rules if rule.name in wanted]
             keys = list(context.partition_keys) if partitions is not None else [None]
             store = geo_store.artifacts()
-            verdicts = [
-                await _verdicts(store, geo_engine.engine, asset, key, look, chosen) for key in keys
-            ]
+            async with interruptible(raise_as=Interrupted):
+                verdicts = [
+                    await _verdicts(store, geo_engine.engine, asset, key, look, chosen)
+                    for key in keys
+                ]
             for place, rule in enumerate(chosen):
                 yield _result(context, asset, rule, [of_rule[place] for of_rule in verdicts])
 

@@ -41,7 +41,6 @@ def report_checks(name: str, rules: TopologyRules) -> list[dg.AssetChecksDefinit
         return [Chunk(id="report", kernel=check_report, spec=spec, predicted_bytes=128 << 20)]
 
     checks = [
-        CheckRule(name=family, fact=family, description=_FAMILIES[family][1])
-        for family in families
+        CheckRule(name=family, fact=family, description=_FAMILIES[family][1]) for family in families
     ]
     return [make_checks(dg.AssetKey(["out", name]), checks, look, None)]

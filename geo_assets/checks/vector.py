@@ -14,7 +14,6 @@ from geo_assets.kernels.layer_checks import LayerCheckSpec, check_layer
 from geo_assets.model import Artifact, Chunk
 from geo_assets.store.artifact import ArtifactStore
 
-
 _CHECK_BYTES = 400 << 20
 """A row group of the layer as Arrow and as GEOS objects; files are read one group at a time."""
 
@@ -34,9 +33,7 @@ def layer_checks(
             for item in artifact.with_role("data")
         ]
         spec = layer_check_spec(layer, paths)
-        return [
-            Chunk(id="layer", kernel=check_layer, spec=spec, predicted_bytes=_CHECK_BYTES)
-        ]
+        return [Chunk(id="layer", kernel=check_layer, spec=spec, predicted_bytes=_CHECK_BYTES)]
 
     return [make_checks(dg.AssetKey(["core", layer.name]), _RULES, look, partitions)]
 
