@@ -12,8 +12,10 @@ from geo_assets.assets.raster_tiles import raster_tiles_asset
 from geo_assets.assets.spatial_join import spatial_join_asset
 from geo_assets.assets.topology_report import topology_report_asset
 from geo_assets.assets.vector_layer import vector_layer_asset
+from geo_assets.assets.zonal_statistics import zonal_statistics_asset
 from geo_assets.grids import TileMatrixGrid
 
+SCENES = dg.DynamicPartitionsDefinition(name="scenes")
 DAYS = dg.DailyPartitionsDefinition(start_date="2026-06-01")
 
 defs = assemble(
@@ -52,9 +54,17 @@ defs = assemble(
         predicate="within",
         how="aggregate",
         right_key="district_id",
-        right_columns=("district_id", "name"),
+        right_columns=("name",),
         statistics=(("count", None), ("sum", "value"), ("mean", "value")),
         zone_geometry=True,
         partitions=DAYS,
+    ),
+    zonal_statistics_asset(
+        "zonal_statistics",
+        raster="raw/scenes",
+        zones="districts",
+        key="district_id",
+        statistics=("count", "mean", "min", "max", "stdev"),
+        partitions=SCENES,
     ),
 )
