@@ -6,12 +6,12 @@ scratch in the target CRS, the rest to quarantine. Pass 2 writes scratch in Hilb
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import shapely
 from numpy.typing import NDArray
 
 from geo_assets.errors import ContractError, InputError
@@ -29,6 +29,7 @@ from geo_assets.kernels.vector_source import open_layer
 from geo_assets.model import KernelResult
 from geo_assets.rules.crs import crs_facts, crs_name, expect_crs, looks_like_degrees, parse_crs
 from geo_assets.rules.keys import KeySet
+from geo_assets.rules.wkb import read_wkb
 
 __all__ = ["LayerSpec", "build_layer", "predicted_bytes"]
 
@@ -83,7 +84,7 @@ def build_layer(spec: LayerSpec, workdir: Path) -> KernelResult:
         spill, drop, workdir, name=spec.name, attributes=rules.columns.schema,
         crs=rules.reprojection.target, covering=rules.covering,
     )  # fmt: skip
-    folder.rmdir()
+    shutil.rmtree(folder)
     if tally.delivered != written.rows + quarantine.rows:
         raise ContractError(
             "Rows delivered are rows kept and rows quarantined",
@@ -184,21 +185,19 @@ def _reject_duplicates(
     Returns:
         Their positions in the spill.
     """
-    nothing = np.zeros(0, dtype=np.int64)
     if rules.columns.created_key:
-        return nothing
+        return np.zeros(0, dtype=np.int64)
     drop = tally.keys.repeated(spill.column(rules.columns.key))
     if not len(drop):
-        return nothing
+        return drop
     rows: NDArray[np.int64] = spill.values(DELIVERED, drop)
     for batch in source.read():
         reasons = np.full(batch.attributes.num_rows, None, dtype=object)
         here = rows[(rows >= batch.row) & (rows < batch.row + len(reasons))] - batch.row
         if len(here):
             reasons[here] = "duplicate_key"
-            wkb = batch.wkb.to_numpy(zero_copy_only=False)
-            geoms = shapely.from_wkb(np.asarray(wkb, dtype=object), on_invalid="ignore")
-            quarantine.add(batch, geoms, reasons, np.full(len(reasons), None, dtype=object))
+            nothing = np.full(len(reasons), None, dtype=object)
+            quarantine.add(batch, read_wkb(batch.wkb), reasons, nothing)
     return drop
 
 

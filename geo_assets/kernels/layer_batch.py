@@ -15,10 +15,11 @@ from pyproj import CRS
 from geo_assets.kernels.geoparquet import GEOMETRY, bbox_array, type_codes
 from geo_assets.kernels.layer_columns import ColumnPlan, cast_lossless
 from geo_assets.kernels.repair import Repaired, repair
-from geo_assets.policies import Repair
 from geo_assets.kernels.reproject import Reprojection, crosses_antimeridian
 from geo_assets.kernels.vector_model import SourceBatch
+from geo_assets.policies import Repair
 from geo_assets.rules.crs import misplaced
+from geo_assets.rules.wkb import read_wkb
 
 Geometries = NDArray[np.object_]
 DELIVERED = "__delivered"
@@ -116,9 +117,7 @@ class _Verdict:
 def take_batch(batch: SourceBatch, rules: BatchRules) -> Kept:
     """Hold one batch against the rules."""
     verdict = _Verdict(batch.attributes.num_rows)
-    source_geoms = shapely.from_wkb(
-        np.asarray(batch.wkb.to_numpy(zero_copy_only=False), dtype=object), on_invalid="ignore"
-    )
+    source_geoms = read_wkb(batch.wkb)
     source_bounds = shapely.bounds(source_geoms)
     _check_presence(batch, source_geoms, rules, verdict)
     _check_finite(source_geoms, verdict)

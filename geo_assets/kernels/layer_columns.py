@@ -151,7 +151,7 @@ def _cast(values: pa.Array, kind: pa.DataType) -> pa.Array:
     if _may_lose(values.type, kind):
         back = cast.cast(values.type)
         same = pc.or_(pc.equal(back, values), _both_nan(back, values))
-        if not pc.all(pc.fill_null(same, fill_value=True)).as_py():
+        if not pc.all(pc.fill_null(same, fill_value=True), min_count=0).as_py():
             raise _LossyCastError
     return cast
 

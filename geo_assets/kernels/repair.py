@@ -63,10 +63,10 @@ def repair(geoms: Geometries, how: Repair, crs: CRS) -> Repaired:
 
 
 def _same_dimension(geoms: Geometries, dimensions: NDArray[np.int64]) -> Geometries:
-    """Of each collection only the parts of the wanted dimension."""
+    """Of each geometry only the parts of the wanted dimension; empty where there are none."""
     out = np.array(geoms, dtype=object)
     mixed = shapely.get_type_id(geoms) == shapely.GeometryType.GEOMETRYCOLLECTION
-    for row in np.flatnonzero(mixed):
+    for row in np.flatnonzero(mixed | (shapely.get_dimensions(geoms) != dimensions)):
         parts = shapely.get_parts(shapely.get_parts(geoms[row]))
         wanted = parts[shapely.get_dimensions(parts) == dimensions[row]]
         out[row] = shapely.union_all(wanted) if len(wanted) else shapely.Polygon()

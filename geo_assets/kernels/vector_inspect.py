@@ -11,6 +11,7 @@ import shapely
 from geo_assets.kernels.geoparquet import NO_TYPE, type_codes, type_names
 from geo_assets.kernels.vector_source import open_layer
 from geo_assets.model import KernelResult
+from geo_assets.rules.wkb import read_wkb
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,8 +44,7 @@ def inspect_layer(spec: InspectSpec, workdir: Path) -> KernelResult:
     rows = nulls = 0
     box = np.full(4, np.nan)
     for batch in source.read():
-        wkb = np.asarray(batch.wkb.to_numpy(zero_copy_only=False), dtype=object)
-        geoms = shapely.from_wkb(wkb, on_invalid="ignore")
+        geoms = read_wkb(batch.wkb)
         codes |= {int(code) for code in np.unique(type_codes(geoms))}
         nulls += batch.wkb.null_count
         rows += len(geoms)

@@ -9,15 +9,18 @@ from pathlib import Path
 from typing import Any
 
 # Read by GDAL when pyogrio loads it, so it must be set before the import: drivers that reach
-# other files, programs or hosts do not exist in a process that reads deliveries.
-os.environ.setdefault(
-    "OGR_SKIP",
+# other files, programs or hosts do not exist in a process that reads deliveries. Afterwards it is
+# unset, because the GDAL of rasterio would warn about each driver that it never had.
+os.environ["OGR_SKIP"] = (
     "OGR_VRT,GDALG,OGCAPI,WFS,OAPIF,CSW,HTTP,Elasticsearch,Carto,AmigoCloud,PLSCENES,NGW,EEDA,"
-    "ADBC,GPSBabel,MapML,PGDUMP,PDF",
+    "ADBC,GPSBabel,MapML,PGDUMP,PDF"
 )
 
 import pyarrow as pa
 import pyogrio
+
+del os.environ["OGR_SKIP"]
+
 from pyogrio.errors import DataLayerError, DataSourceError, FeatureError, FieldError
 from pyproj import CRS
 from pyproj.exceptions import CRSError
@@ -26,7 +29,7 @@ from geo_assets.errors import InputError
 from geo_assets.kernels import vector_curves
 from geo_assets.kernels.vector_csv import csv_options
 from geo_assets.kernels.vector_model import LayerInfo, LayerSource, SourceBatch, batch_rows
-from geo_assets.kernels.vector_sniff import Delivery
+from geo_assets.kernels.vector_sniff import Delivery, check_last_line
 
 _FAULTS = (DataSourceError, DataLayerError, FeatureError, FieldError, OSError, pa.ArrowException,
            RuntimeError, ValueError)  # fmt: skip
@@ -58,6 +61,8 @@ def open_ogr(
     if stated["driver"] not in delivery.drivers:
         raise InputError(f"The file is opened as {' or '.join(delivery.drivers)}",
                          stated["driver"], path.name)  # fmt: skip
+    if stated["driver"] == "GeoJSONSeq":
+        check_last_line(path)
     info = _layer_info(path, chosen, names, stated, notes)
     return LayerSource(
         path=path,

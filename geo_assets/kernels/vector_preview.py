@@ -16,6 +16,7 @@ from pyproj import Transformer
 
 from geo_assets.model import Findings, KernelResult, OutputFile
 from geo_assets.rules.geo_metadata import read_geo_column
+from geo_assets.rules.wkb import read_wkb
 
 MAX_SVG_BYTES = 16 << 10
 MAX_THUMBNAIL_BYTES = 700
@@ -102,8 +103,7 @@ def _boxes(paths: Sequence[Path]) -> NDArray[np.float64]:
         with pq.ParquetFile(path) as file:
             for group in range(file.num_row_groups):
                 if column.covering is None:
-                    wkb = file.read_row_group(group, columns=[column.name]).column(0).to_numpy()
-                    geoms = shapely.from_wkb(np.asarray(wkb, dtype=object), on_invalid="ignore")
+                    geoms = read_wkb(file.read_row_group(group, columns=[column.name]).column(0))
                     found.append(shapely.bounds(geoms))
                     continue
                 box = file.read_row_group(group, columns=[column.covering]).column(0)
@@ -140,11 +140,22 @@ def _drawing(paths: Sequence[Path], boxes: NDArray[np.float64], frame: _Frame, r
     outlines = _outlines(paths, boxes, frame) if len(boxes) <= _OUTLINE_ROWS else []
     if len(outlines) == len(boxes) and sum(map(len, outlines)) < room - _LOOK_BYTES:
         return _stroked(outlines, room)
-    squares = "".join(
-        f'<path d="{data}" fill="{_INK}" fill-opacity="{0.2 * (level + 1):g}"/>'
-        for level, data in enumerate(_density(boxes, frame, 6.0))
-    )
+    squares = _squares(boxes, frame, room // 2 if outlines else room)
     return squares + _stroked(outlines, room - len(squares))
+
+
+def _squares(boxes: NDArray[np.float64], frame: _Frame, room: int) -> str:
+    """Density in cells as small as `room` bytes allow."""
+    text = ""
+    for cell in (6.0, 8.0, 12.0, 16.0, 24.0, 48.0):
+        text = "".join(
+            f'<path d="{data}" stroke="{_INK}" stroke-width="{cell:g}" opacity=".{2 * level + 2}"/>'
+            for level, data in enumerate(_density(boxes, frame, cell))
+            if data
+        )
+        if len(text) <= room:
+            break
+    return text
 
 
 def _stroked(outlines: list[str], room: int) -> str:
@@ -184,8 +195,7 @@ def _geometries(paths: Sequence[Path]) -> Iterator[tuple[int, NDArray[np.object_
         name = read_geo_column(path).name
         with pq.ParquetFile(path) as file:
             for group in range(file.num_row_groups):
-                wkb = file.read_row_group(group, columns=[name]).column(0).to_numpy()
-                geoms = shapely.from_wkb(np.asarray(wkb, dtype=object), on_invalid="ignore")
+                geoms = read_wkb(file.read_row_group(group, columns=[name]).column(0))
                 yield first, geoms
                 first += len(geoms)
 
@@ -205,7 +215,7 @@ def _path(geom: shapely.Geometry, frame: _Frame) -> str:
 
 
 def _density(boxes: NDArray[np.float64], frame: _Frame, cell: float, classes: int = 4) -> list[str]:
-    """Path data of square cells, one string for each class of features in a cell."""
+    """Path data of square cells as strokes, one string for each class of features in a cell."""
     known = boxes[np.isfinite(boxes).all(axis=1)]
     pixels = frame.pixels((known[:, :2] + known[:, 2:]) / 2)
     cells = np.floor(pixels / cell).astype(int)[:, ::-1]
@@ -216,14 +226,14 @@ def _density(boxes: NDArray[np.float64], frame: _Frame, cell: float, classes: in
 
 
 def _runs(places: NDArray[np.int64], cell: float) -> str:
-    """Cells (row, column), sorted, as rectangles: neighbours in a row share one."""
+    """Cells (row, column), sorted, as strokes of the width `cell`: a row's neighbours share one."""
     if not len(places):
         return ""
     step = np.diff(places, axis=0)
     starts = np.flatnonzero(np.r_[True, (step[:, 0] != 0) | (step[:, 1] != 1)])
     lengths = np.diff(np.r_[starts, len(places)])
     return "".join(
-        f"M{column * cell:g} {row * cell:g}h{length * cell:g}v{cell:g}h-{length * cell:g}z"
+        f"M{column * cell:g} {(row + 0.5) * cell:g}h{length * cell:g}"
         for (row, column), length in zip(places[starts], lengths, strict=True)
     )
 
@@ -239,7 +249,9 @@ def _thumbnail(boxes: NDArray[np.float64], places: NDArray[np.float64], frame: _
     for cell in (4.0, 6.0, 8.0, 12.0, 18.0, 36.0):
         for dots in (12, 6, 3, 0):
             data = "".join(_density(boxes, frame, cell, classes=1))
-            body = f'<path d="{data}" fill="{_INK}"/>' + _dots(frame.pixels(places[:dots]), 2)
+            body = f'<path d="{data}" stroke="{_INK}" stroke-width="{cell:g}"/>' + _dots(
+                frame.pixels(places[:dots]), 2
+            )
             svg = _svg(frame.width, frame.height, "", body)
             if len(svg.encode()) <= MAX_THUMBNAIL_BYTES and (dots or not len(places)):
                 return svg

@@ -8,6 +8,7 @@ the driver that opened it is held against that format afterwards.
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -84,9 +85,7 @@ def _binary(head: bytes, path: Path) -> tuple[str, ...] | None:
 
 def _text(head: bytes, path: Path) -> tuple[str, ...] | None:
     text = head.removeprefix(b"\xef\xbb\xbf").lstrip()
-    if text.startswith(b"\x1e"):
-        return _JSON
-    if text[:1] in (b"{", b"["):
+    if text[:1] in (b"{", b"[", b"\x1e"):
         _check_json(path)
         return _JSON
     if text[:1] == b"<":
@@ -120,7 +119,7 @@ def _check_shapefile(head: bytes, path: Path) -> None:
 
 
 def _check_json(path: Path) -> None:
-    """Refuse what makes OGR run a pipeline or follow a link; read in blocks of 4 MiB."""
+    """Refuse what makes OGR run a pipeline or follow a link, and JSON that ends early."""
     tail = b""
     with path.open("rb") as file:
         while block := file.read(_BLOCK):
@@ -135,6 +134,29 @@ def _check_json(path: Path) -> None:
                     "Remove the crs member; GeoJSON is in longitude and latitude.",
                 )
             tail = window[-1024:]
+    if tail.rstrip()[-1:] not in (b"}", b"]"):
+        raise InputError(
+            "A JSON file ends where its last object ends",
+            f"the last bytes {tail[-12:]!r}",
+            path.name,
+            "Deliver it again.",
+        )
+
+
+def check_last_line(path: Path) -> None:
+    """Refuse newline-delimited JSON whose last line is cut: OGR passes over it silently.
+
+    Raises:
+        InputError: The last line is no JSON.
+    """
+    with path.open("rb") as file:
+        file.seek(max(0, path.stat().st_size - _BLOCK))
+        tail = file.read().rstrip()
+    try:
+        json.loads(tail[max(tail.rfind(b"\n"), tail.rfind(b"\x1e")) + 1 :])
+    except ValueError as error:
+        raise InputError("A JSON file ends where its last object ends", str(error), path.name,
+                         "Deliver it again.") from None  # fmt: skip
 
 
 def _check_xml(path: Path) -> None:

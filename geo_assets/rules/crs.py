@@ -27,6 +27,7 @@ OUTSIDE = "out_of_bounds"
 _LON_LIMIT = 360.0
 """Longitudes from -180 to 360 are in use; up to a full turn either way is accepted."""
 _SAME_CONFIDENCE = 90
+_NORTH_EAST = ("north", "east")
 _FAR = 10
 """Data often lies beside the registered area of its CRS; so many widths away it cannot."""
 
@@ -55,10 +56,26 @@ def same_crs(first: CRS, second: CRS) -> bool:
     registered CRS (an ESRI .prj and its EPSG code) are the same when PROJ identifies both as
     that code with at least 90 % confidence.
     """
-    if first.equals(second, ignore_axis_order=True):
+    if _east_first(first).equals(_east_first(second), ignore_axis_order=True):
         return True
     codes = [crs.to_authority(min_confidence=_SAME_CONFIDENCE) for crs in (first, second)]
     return codes[0] is not None and codes[0] == codes[1]
+
+
+def _east_first(crs: CRS) -> CRS:
+    """The CRS with easting before northing: PROJ ignores the order of geographic axes only."""
+    if not crs.is_projected or crs.is_bound or len(crs.axis_info) < len(_NORTH_EAST):
+        return crs
+    if tuple(axis.direction for axis in crs.axis_info[:2]) != _NORTH_EAST:
+        return crs
+    value = crs.to_json_dict()
+    if "coordinate_system" not in value:
+        return crs
+    axes = value["coordinate_system"]["axis"]
+    axes[:2] = axes[1::-1]
+    for place in (value, value["coordinate_system"]):
+        place.pop("id", None)
+    return CRS.from_json_dict(value)
 
 
 def crs_name(crs: CRS) -> str:

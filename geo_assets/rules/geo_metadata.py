@@ -62,6 +62,8 @@ def read_geo_column(path: Path) -> GeoColumn:
         InputError: The file is not Parquet, or has no usable `geo` entry.
     """
     geo = geo_json(path)
+    if geo is None and (native := _native_column(path)) is not None:
+        return native
     if geo is None:
         raise InputError("A GeoParquet file has a geo entry in its footer", "plain Parquet",
                          path.name, "Deliver GeoParquet, or a format with geometry.")  # fmt: skip
@@ -83,6 +85,35 @@ def read_geo_column(path: Path) -> GeoColumn:
     except (KeyError, TypeError, IndexError, AttributeError, ValueError, CRSError) as error:
         raise InputError("The geo entry of a GeoParquet file follows its specification",
                          f"{type(error).__name__}: {error}", path.name) from None  # fmt: skip
+
+
+def _native_column(path: Path) -> GeoColumn | None:
+    """The first column of Parquet's own geometry type, in files without a `geo` entry."""
+    with pq.ParquetFile(path) as file:
+        for number, column in enumerate(file.schema):
+            kind = json.loads(column.logical_type.to_json())
+            if kind.get("Type") in ("Geometry", "Geography"):
+                name = file.schema.column(number).path
+                break
+        else:
+            return None
+        try:
+            crs = _native_crs(kind.get("crs") or "OGC:CRS84", file.metadata.metadata or {})
+        except CRSError as error:
+            raise InputError("A CRS is one that PROJ knows", str(error), path.name) from None
+        edges = "planar" if kind["Type"] == "Geometry" else "spherical"
+        return GeoColumn(name=name, encoding="WKB", crs=crs, geometry_types=(), bbox=None,
+                         covering=None, edges=edges, rows=file.metadata.num_rows)  # fmt: skip
+
+
+def _native_crs(text: str, entries: Mapping[bytes, bytes]) -> CRS:
+    """`srid:5070`, `projjson:<entry of the footer>`, or what PROJ reads."""
+    prefix, _, rest = text.partition(":")
+    if prefix == "srid":
+        return CRS.from_epsg(int(rest))
+    if prefix == "projjson":
+        return CRS.from_json(entries[rest.encode()].decode())
+    return CRS.from_user_input(text)
 
 
 def _crs(column: Mapping[str, Any]) -> CRS | None:

@@ -20,6 +20,7 @@ from pyproj import CRS, Transformer
 
 from geo_assets.model import MAX_SAMPLES, Defect, Findings
 from geo_assets.rules.geo_metadata import GeoColumn, read_geo_column
+from geo_assets.rules.wkb import read_wkb
 
 _AREA = 2
 """Dimension of polygons."""
@@ -117,8 +118,7 @@ def _batch(
 ) -> _Batch:
     names = [column.name, *([key] if key else [])]
     table = file.read_row_group(group, columns=names)
-    wkb = table.column(column.name).to_numpy()
-    geoms = shapely.from_wkb(np.asarray(wkb, dtype=object), on_invalid="ignore")
+    geoms = read_wkb(table.column(column.name))
     null = table.column(column.name).is_null().to_numpy()
     keys = table.column(key).combine_chunks() if key else None
     return _Batch(geoms=geoms, null=null, keys=keys, first=first, to_lonlat=to_lonlat)
