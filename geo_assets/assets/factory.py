@@ -5,6 +5,7 @@
 
 from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
+from weakref import WeakKeyDictionary
 
 import dagster as dg
 
@@ -17,6 +18,14 @@ HEAVY = "heavy"
 
 Planner: TypeAlias = Callable[[GeoStore], Plan]
 """Given the store of a run, how each partition is planned."""
+
+_planners: WeakKeyDictionary[Any, Planner] = WeakKeyDictionary()
+"""By the op of the asset, which is the same object in every copy that Dagster makes of it."""
+
+
+def planner_of(asset: dg.AssetsDefinition) -> Planner | None:
+    """The planner of an asset made here; None for any other asset."""
+    return _planners.get(asset.node_def)
 
 
 def recipe_asset(
@@ -69,4 +78,5 @@ def recipe_asset(
             async for event in materialize(context, plan, store=geo_store, engine=geo_engine):
                 yield event
 
+    _planners[asset.node_def] = planner
     return asset

@@ -20,11 +20,18 @@ from geo_assets.model import Artifact, Chunk, Defect, Findings, KernelResult
 from geo_assets.production import work_folder
 from geo_assets.resources import GeoEngine, GeoStore
 from geo_assets.store.artifact import ArtifactStore
+from geo_assets.store.bounded import each
 
 Look: TypeAlias = Callable[[Artifact, ArtifactStore, Path], Awaitable[Sequence[Chunk]]]
 """The chunks that look at one artifact; their facts hold findings by the name of a rule."""
 
 TABLE_ROWS = 10
+
+PARTITIONS_IN_FLIGHT = 4
+"""Partitions of one run that are looked at side by side; their chunks share one pool."""
+
+UNABLE = "geo_assets/unable"
+"""Metadata of a check that could not be made, with the reason."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,12 +87,13 @@ def make_checks(
             wanted = {key.name for key in context.selected_asset_check_keys}
             chosen = [rule for rule in rules if rule.name in wanted]
             keys = list(context.partition_keys) if partitions is not None else [None]
-            store = geo_store.artifacts()
+            store, engine = geo_store.artifacts(), geo_engine.engine
+
+            async def judge(partition: str | None) -> list[Verdict]:
+                return await _verdicts(store, engine, asset, partition, look, chosen)
+
             async with interruptible(raise_as=Interrupted):
-                verdicts = [
-                    await _verdicts(store, geo_engine.engine, asset, key, look, chosen)
-                    for key in keys
-                ]
+                verdicts = await each(judge, keys, limit=PARTITIONS_IN_FLIGHT)
             for place, rule in enumerate(chosen):
                 yield _result(context, asset, rule, [of_rule[place] for of_rule in verdicts])
 
@@ -114,7 +122,7 @@ async def _verdicts(
     seconds = round(time.monotonic() - started, 3)
     verdicts = []
     for rule in rules:
-        parts = [Findings.from_dict(each[rule.fact]) for each in facts]
+        parts = [Findings.from_dict(fact[rule.fact]) for fact in facts]
         findings = sum(parts, Findings(checked=0))
         extra = {"geo_assets/version": artifact.version, "geo_assets/seconds": seconds}
         verdicts.append(
@@ -169,7 +177,7 @@ def _unable(partition: str | None, reason: str) -> Verdict:
         partition=partition,
         passed=False,
         description=f"Could not check: {reason}",
-        metadata={"geo_assets/unable": reason},
+        metadata={UNABLE: reason},
     )
 
 
