@@ -61,12 +61,9 @@ def unpaired_segments(polygons: Geometries) -> Segments:
     Args:
         polygons: Valid, non-empty Polygons and MultiPolygons; rings may run either way.
     """
-    parts, owner_of_part = shapely.get_parts(polygons, return_index=True)
-    rings, part_of_ring = shapely.get_rings(parts, return_index=True)
-    if not len(rings):
+    xy, ring, owner, backwards = _rings(polygons)
+    if not len(xy):
         return Segments.none()
-    xy, ring = shapely.get_coordinates(rings, return_index=True)
-    backwards = _runs_backwards(rings, part_of_ring)
     mixed = _mix(xy)
     one, other = mixed[:-1], mixed[1:]
     place = np.flatnonzero((ring[1:] == ring[:-1]) & (one != other))
@@ -75,7 +72,7 @@ def unpaired_segments(polygons: Geometries) -> Segments:
     turn = backwards[ring[place]]
     start, end = xy[place], xy[place + 1]
     start[turn], end[turn] = end[turn], start[turn].copy()
-    return Segments(start=start, end=end, owner=owner_of_part[part_of_ring[ring[place]]])
+    return Segments(start=start, end=end, owner=owner[ring[place]])
 
 
 def _keys(
@@ -131,11 +128,25 @@ def winding(points: NDArray[np.float64], segments: Segments) -> NDArray[np.int64
     return count
 
 
-def _runs_backwards(rings: Geometries, part_of_ring: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Shells that run clockwise and holes that do not: their interior is on the right."""
-    shell = np.r_[True, part_of_ring[1:] != part_of_ring[:-1]][: len(rings)]
-    backwards: NDArray[np.bool_] = shapely.is_ccw(rings) != shell
-    return backwards
+def _rings(
+    polygons: Geometries,
+) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_]]:
+    """Vertices, the ring of each vertex, the owner of each ring, and the rings that run backwards.
+
+    A ring runs backwards if its polygon's interior is on the right.
+    """
+    simple = shapely.get_type_id(polygons) == shapely.GeometryType.POLYGON
+    simple &= shapely.get_num_interior_rings(polygons) == 0
+    if simple.all():
+        # Parts and rings need not be looked up: the vertices of such a polygon are its ring.
+        xy, ring = shapely.get_coordinates(polygons, return_index=True)
+        backwards = ~shapely.is_ccw(shapely.get_exterior_ring(polygons))
+        return xy, ring, np.arange(len(polygons)), backwards
+    parts, owner_of_part = shapely.get_parts(polygons, return_index=True)
+    rings, part = shapely.get_rings(parts, return_index=True)
+    xy, ring = shapely.get_coordinates(rings, return_index=True)
+    shell = np.r_[True, part[1:] != part[:-1]]
+    return xy, ring, owner_of_part[part], shapely.is_ccw(rings) != shell
 
 
 def _mix(xy: NDArray[np.float64]) -> NDArray[np.uint64]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +15,7 @@ from geo_assets.rules.crs import misplaced
 from geo_assets.rules.found import Found, Geometries, Metric, Rows, wider_than, widths
 
 Mask = NDArray[np.bool_]
+Coordinates = NDArray[np.float64]
 
 _PLACE = re.compile(r"^(.*?)\[(\S+) (\S+)\]$")
 _ORIENTATIONS = ("ccw", "cw")
@@ -82,8 +83,10 @@ def shape_defects(
     yield from _types(geometries, rows, rules.geometry_types)
     bounds = shapely.bounds(geometries)
     places = misplaced(bounds, metric.crs)
-    yield from _places(geometries, rows, bounds, places, metric)
-    collapsed = _collapsed(geometries)
+    here: Mask = places == None  # noqa: E711 - an array of strings and None
+    yield from _places(geometries, rows, bounds, places, here, metric)
+    collapsed = np.zeros(len(geometries), np.bool_)
+    collapsed[~valid] = _collapsed(geometries[~valid])
     flat = "A part has no extent: its vertices lie on one point or one line."
     yield from _each("collapsed_part", geometries, rows, collapsed, flat)
     yield from _invalid(geometries, rows, ~valid & ~collapsed)
@@ -93,7 +96,7 @@ def shape_defects(
         yield from _each("ring_orientation", geometries, rows, wrong,
                          f"Shells run {rules.orientation}, holes the other way.")  # fmt: skip
     if rules.sliver_width_m > 0:
-        fit = valid & (places == None)  # noqa: E711 - in the wrong unit all is a sliver
+        fit = valid & here  # in the wrong unit everything is a sliver
         yield from _slivers(geometries[fit], rows[fit], rules.sliver_width_m, metric)
 
 
@@ -129,26 +132,18 @@ def _places(
     rows: Rows,
     bounds: NDArray[np.float64],
     kinds: NDArray[np.object_],
+    here: Mask,
     metric: Metric,
 ) -> Iterator[Found]:
-    for at in np.flatnonzero(kinds != None):  # noqa: E711 - an array of strings and None
+    for at in np.flatnonzero(~here):
         detail = "x {0:.6g} to {2:.6g}, y {1:.6g} to {3:.6g}".format(*bounds[at])
         place = _point(geometries[at])
         yield Found(kind=str(kinds[at]), rows=(int(rows[at]),), geometry=place, detail=detail)
     if metric.geographic:
-        long = _long_edges(geometries) | (np.abs(bounds[:, [0, 2]]) > 180.0).any(axis=1)
-        yield from _each("antimeridian", geometries, rows, long & (kinds == None),  # noqa: E711
+        long: Mask = np.abs(bounds[:, [0, 2]]).max(axis=1) > 180.0
+        long[_edges_where(geometries, lambda a, b: np.abs(a[:, 0] - b[:, 0]) > 180.0)[0]] = True
+        yield from _each("antimeridian", geometries, rows, long & here,
                          "It crosses 180 degrees of longitude.")  # fmt: skip
-
-
-def _long_edges(geometries: Geometries) -> Mask:
-    lines = shapely.get_dimensions(geometries) > 0
-    xy, index = shapely.get_coordinates(geometries, return_index=True)
-    far = (index[1:] == index[:-1]) & (np.abs(np.diff(xy[:, 0])) > 180.0)
-    found = np.zeros(len(geometries), np.bool_)
-    found[index[1:][far]] = True
-    found &= lines
-    return found
 
 
 def _invalid(geometries: Geometries, rows: Rows, mask: Mask) -> Iterator[Found]:
@@ -175,18 +170,27 @@ def _collapsed(geometries: Geometries) -> Mask:
 
 def _repeated(geometries: Geometries, rows: Rows) -> Iterator[Found]:
     """Neighbouring vertices of a line or ring that are equal."""
-    rings, of_part = _lines(geometries)
-    xy, line = shapely.get_coordinates(rings, return_index=True)
-    x, y = xy[:, 0], xy[:, 1]
-    again = (x[1:] == x[:-1]) & (y[1:] == y[:-1]) & (line[1:] == line[:-1])
-    places = np.flatnonzero(again)
-    owner = of_part[line[places]]
+    owner, place = _edges_where(geometries, lambda a, b: (a == b)[:, 0] & (a == b)[:, 1])
     for at, first, number in zip(
         *np.unique(owner, return_index=True, return_counts=True), strict=True
     ):
         yield Found(kind="repeated_point", rows=(int(rows[at]),),
-                    geometry=shapely.Point(xy[places[first]]),
+                    geometry=shapely.Point(place[first]),
                     detail=f"{number} vertices repeat the one before.")  # fmt: skip
+
+
+def _edges_where(
+    geometries: Geometries, test: Callable[[Coordinates, Coordinates], Mask]
+) -> tuple[NDArray[np.int64], Coordinates]:
+    """Edges that pass a test of their ends: whose they are, by position, and their first ends."""
+    xy, index = shapely.get_coordinates(geometries, return_index=True)
+    # All vertices in a row: this also joins the end of one ring to the start of the next, so the
+    # few features that show anything are looked at again, ring by ring.
+    maybe = np.unique(index[1:][test(xy[:-1], xy[1:]) & (index[1:] == index[:-1])])
+    rings, of_part = _lines(geometries[maybe])
+    xy, line = shapely.get_coordinates(rings, return_index=True)
+    places = np.flatnonzero(test(xy[:-1], xy[1:]) & (line[1:] == line[:-1]))
+    return maybe[of_part[line[places]]], xy[places]
 
 
 def _lines(geometries: Geometries) -> tuple[Geometries, NDArray[np.int64]]:

@@ -1,0 +1,139 @@
+"""Topology of layers: ours against shapely in one process.
+
+    python benchmarks/topology.py [--polygons LAYER.parquet] [--coverage LAYER.parquet]
+        [--gap-width 20] [--key id] [--rounds 3]
+
+Validity: shapely reads the layer, asks `is_valid` and the reason of what is not. Coverage: it
+asks `coverage_invalid_edges` of the valid features besides. Ours writes the whole report (shape
+rules; for the coverage also overlaps, gaps, duplicates, unmatched edges, each located), in the
+engine, in two workers. The answer of both is the number of invalid features; for the coverage
+shapely adds the features it flags, which ours flags too, apart from duplicates.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import sys
+import tempfile
+from pathlib import Path
+
+from measure import interleave, save, table
+
+HERE = Path(__file__).resolve()
+
+
+def ours(layer: Path, key: str, gap_width_m: float | None, out: Path) -> str:
+    from geo_assets.engine.engine import Engine
+    from geo_assets.kernels.topology import (
+        TopologyPlan,
+        TopologyRules,
+        plan_topology,
+        predicted_bytes,
+        report_spec,
+        topology_chunks,
+    )
+    from geo_assets.kernels.topology_chunk import topology_chunk
+    from geo_assets.kernels.topology_report import merge_report
+    from geo_assets.model import Chunk
+    from geo_assets.rules.coverage import CoverageRules
+    from geo_assets.settings import Settings
+
+    coverage = None if gap_width_m is None else CoverageRules(gap_width_m=gap_width_m)
+
+    async def run() -> str:
+        settings = Settings(scratch=out / "scratch", workers=2, memory_bytes=2 << 30)
+        plan = TopologyPlan(layer=layer, rules=TopologyRules(coverage=coverage))
+        preload = ("numpy", "pyarrow", "pyarrow.parquet", "shapely", "pyproj")
+        async with Engine.open(settings, preload=preload) as engine:
+            planned = await engine.run(Chunk(id="plan", kernel=plan_topology, spec=plan,
+                                             predicted_bytes=predicted_bytes(plan)))  # fmt: skip
+            specs = topology_chunks(plan, planned.facts)
+            folders = [out / str(number) for number in range(len(specs))]
+            chunks = [
+                Chunk(id=str(number), kernel=topology_chunk, spec=spec,
+                      predicted_bytes=predicted_bytes(spec))
+                for number, spec in enumerate(specs)
+            ]  # fmt: skip
+
+            async def stage(chunk, result):
+                (out / chunk.id).mkdir()
+                for file in result.files:
+                    file.path.replace(out / chunk.id / file.name)
+
+            async for done in engine.stream(chunks, stage=stage):
+                if hasattr(done, "error"):
+                    raise done.error
+            spec = report_spec(plan, planned.facts, key, folders)
+            merged = await engine.run(Chunk(id="merge", kernel=merge_report, spec=spec,
+                                            predicted_bytes=predicted_bytes(spec)))  # fmt: skip
+        counts = merged.facts["findings"]["counts"]
+        return ", ".join(f"{name} {number}" for name, number in sorted(counts.items()))
+
+    return asyncio.run(run())
+
+
+def shapely(layer: Path, key: str, gap_width_m: float | None, out: Path) -> str:
+    import numpy as np
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+    import shapely
+
+    rows = pq.read_table(layer, columns=[key, "geometry"])
+    shapes = shapely.from_wkb(rows.column("geometry").to_numpy())
+    valid = shapely.is_valid(shapes)
+    reasons = shapely.is_valid_reason(shapes[~valid])
+    bad = rows.column(key).take(np.flatnonzero(~valid))
+    pq.write_table(pa.table({"id": bad, "reason": reasons}), out / "invalid.parquet")
+    text = f"invalid, null or empty {len(bad) + int(shapely.is_empty(shapes).sum())}"
+    if gap_width_m is not None:
+        kept = shapes[valid & ~shapely.is_missing(shapes)]
+        edges = shapely.coverage_invalid_edges(kept, gap_width_m)
+        edges = edges[~shapely.is_empty(edges)]
+        pq.write_table(pa.table({"edges": list(shapely.to_wkb(edges))}), out / "edges.parquet")
+        text += f", flagged {len(edges)}"
+    return text
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--run", nargs=3, metavar=("PEER", "LAYER", "GAP"), help=argparse.SUPPRESS)
+    parser.add_argument("--polygons", type=Path)
+    parser.add_argument("--coverage", type=Path)
+    parser.add_argument("--gap-width", type=float, default=20.0)
+    parser.add_argument("--key", default="id")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--no-save", action="store_true")
+    args = parser.parse_args()
+    if args.run:
+        peer, layer, gap = args.run
+        with tempfile.TemporaryDirectory() as name:
+            width = None if gap == "none" else float(gap)
+            print(globals()[peer](Path(layer), args.key, width, Path(name)))
+        return
+    sections = []
+    gap = str(args.gap_width)
+    for layer, what, peers in (
+        (args.polygons, "validity", {"shapely": ("shapely", "none"), "ours": ("ours", "none")}),
+        (args.coverage, f"coverage, gaps up to {gap} m", {
+            "shapely, gap width 0": ("shapely", "0"),
+            f"shapely, gap width {gap} m": ("shapely", gap),
+            "ours": ("ours", gap),
+        }),
+    ):  # fmt: skip
+        if layer is None:
+            continue
+        words = {name: [peer, str(layer), width, "--key", args.key]
+                 for name, (peer, width) in peers.items()}  # fmt: skip
+        costs = interleave(HERE, words, args.rounds)
+        import pyarrow.parquet as pq
+
+        title = f"{pq.read_metadata(layer).num_rows:,} polygons, {what}, {args.rounds} rounds"
+        sections.append(table(title, costs, next(iter(peers))))
+        print(sections[-1])
+    if not args.no_save:
+        save("topology", "Topology (`benchmarks/topology.py`)", sections)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
