@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from pyproj import CRS
 from pyproj.exceptions import CRSError
@@ -123,7 +123,7 @@ class Layer:
     """Geometry types allowed; empty allows all."""
     null_geometry: bool = False
     """Keep features without geometry instead of quarantining them."""
-    invalid: str = "keep"
+    invalid: Literal["keep", "quarantine", "repair"] = "keep"
     """What happens to invalid geometry: keep (the check reports it), quarantine or repair."""
     repair: Repair = field(default_factory=Repair)
     """How to repair, where `invalid` is `repair`."""

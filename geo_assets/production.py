@@ -27,6 +27,7 @@ from geo_assets.engine.scope import finish
 from geo_assets.engine.stream import Lost
 from geo_assets.errors import GeoAssetsError
 from geo_assets.model import Artifact, Chunk, KernelResult, StoredObject
+from geo_assets.progress import watched
 from geo_assets.store.artifact import ArtifactStore, ChunkReceipt, Draft
 
 Progress = Callable[[int, int], None]
@@ -91,12 +92,25 @@ class Bench:
 class Recipe(Protocol):
     """How to make one partition of one asset."""
 
-    asset: tuple[str, ...]
-    partition: str | None
-    version: str
-    """Fingerprint of everything that determines the bytes."""
-    inputs: Mapping[str, str]
-    """Version of each input by its label."""
+    @property
+    def asset(self) -> tuple[str, ...]:
+        """The asset key."""
+        ...
+
+    @property
+    def partition(self) -> str | None:
+        """The partition key, if the asset has partitions."""
+        ...
+
+    @property
+    def version(self) -> str:
+        """Fingerprint of everything that determines the bytes."""
+        ...
+
+    @property
+    def inputs(self) -> Mapping[str, str]:
+        """Version of each input by its label."""
+        ...
 
     async def chunks(self, bench: Bench) -> Sequence[Chunk]:
         """The CPU work, split the same way on every machine."""
@@ -171,6 +185,7 @@ async def produce(
     newest = await store.newest(recipe.asset, recipe.partition)
     if newest is not None and newest.version == recipe.version:
         return Current(artifact=newest, inputs=recipe.inputs)
+    progress = watched(recipe.asset, recipe.partition, progress)
     draft = await store.begin(recipe.asset, recipe.partition, recipe.version)
     bench = Bench(engine=engine, folder=folder, progress=progress)
     chunks = await recipe.chunks(bench)

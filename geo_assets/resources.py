@@ -76,7 +76,7 @@ class GeoEngine(dg.ConfigurableResource[None]):
         )
 
     @asynccontextmanager
-    async def yield_for_execution(
+    async def yield_for_execution(  # type: ignore[override]  # async ones are not in the type
         self, context: dg.InitResourceContext
     ) -> AsyncIterator["GeoEngine"]:
         """Open the engine for the run and close it with it."""

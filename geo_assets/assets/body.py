@@ -120,7 +120,7 @@ class _Run:
         with preview_features():
             return dg.Output(
                 result,
-                metadata=_how(result) | dict(outcome.costs),
+                metadata=_seen(result) | _how(result) | _costs(outcome),
                 data_version=dg.DataVersion(version),
             )
 
@@ -180,9 +180,10 @@ class _Run:
         event = dg.AssetMaterialization(
             asset_key=self._context.asset_key,
             partition=outcome.partition,
-            metadata=_how(result)
-            | dict(outcome.costs)
-            | await artifact_metadata(self._store, artifact),
+            metadata=_seen(result)
+            | _how(result)
+            | await artifact_metadata(self._store, artifact)
+            | _costs(outcome),
             tags=version_tags(artifact.version, keys, code_version=self._context.run.run_id),
         )
         return artifact, event
@@ -215,16 +216,29 @@ class _Progress:
             self._context.log.info(f"{done} of {total} chunks{place} done")
 
 
+def _seen(result: Staged | Current) -> dict[str, Any]:
+    """The pictures, which stand first in the UI."""
+    if isinstance(result, Current):
+        properties, pictures = result.artifact.properties, {}
+    else:
+        properties, pictures = result.publication.properties, result.publication.pictures
+    shown = {"thumbnail": properties.get("thumbnail"), **pictures}
+    return {title: dg.MetadataValue.md(markdown) for title, markdown in shown.items() if markdown}
+
+
 def _how(result: Staged | Current) -> dict[str, Any]:
     if isinstance(result, Current):
         return {"geo_assets/outcome": "current already, nothing done"}
-    pictures = result.publication.pictures
     return {
         "geo_assets/outcome": "made",
         "geo_assets/chunks": result.chunks,
         "geo_assets/chunks_resumed": result.resumed,
-        **{title: dg.MetadataValue.md(markdown) for title, markdown in pictures.items()},
     }
+
+
+def _costs(outcome: Outcome) -> dict[str, Any]:
+    """What it cost; what was current already cost nothing worth a plot."""
+    return {} if isinstance(outcome.result, Current) else dict(outcome.costs)
 
 
 def _tell(error: Exception | None) -> str:

@@ -60,7 +60,7 @@ def recipe_asset(
 
     with preview_features():
 
-        @dg.asset(
+        @dg.asset(  # type: ignore[untyped-decorator]
             key=list(key),
             group_name=key[0],
             owners=list(owners) or None,
@@ -79,4 +79,5 @@ def recipe_asset(
                 yield event
 
     _planners[asset.node_def] = planner
-    return asset
+    made: dg.AssetsDefinition = asset
+    return made

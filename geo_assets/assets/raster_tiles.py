@@ -14,6 +14,7 @@ import dagster as dg
 from geo_assets.assets.body import Plan
 from geo_assets.assets.factory import recipe_asset
 from geo_assets.assets.raw import RawRecipe, plan_raw
+from geo_assets.automation.scenes import scene_sensor
 from geo_assets.checks.raster import tile_checks
 from geo_assets.declarations import SceneSeries
 from geo_assets.errors import InputError
@@ -61,7 +62,7 @@ def raster_tiles_asset(
 
     `raw/<scenes>` fetches a scene, opens it under guards and keeps it. `core/<name>` reprojects
     it to the grid and cuts it into COG tiles; its index `tiles.parquet` opens in GDAL and
-    geopandas. Both are partitioned by scene.
+    geopandas. Both are partitioned by scene. A sensor, off until switched on, watches the source.
 
     Args:
         name: Name of the tile asset.
@@ -110,7 +111,9 @@ def raster_tiles_asset(
         partitions=scene_partitions(series),
         owners=owners,
     )
-    return dg.Definitions(assets=[raw, tiles], asset_checks=tile_checks(series))
+    return dg.Definitions(
+        assets=[raw, tiles], asset_checks=tile_checks(series), sensors=[scene_sensor(series)]
+    )
 
 
 def _raw_planner(series: SceneSeries, geo_store: GeoStore) -> Plan:

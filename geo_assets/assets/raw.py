@@ -117,7 +117,8 @@ async def plan_raw(
     unchanged = newest is not None and newest.properties.get("sources") == list(identities)
     same_rules = newest is not None and newest.properties.get("rules") == inspection.config()
     if newest is not None and unchanged and same_rules:
-        version, files = newest.version, ()
+        version = newest.version
+        files: tuple[Path, ...] = ()
     else:
         files = await _fetch(sources, pattern, found, folder)
         hashes = [await asyncio.to_thread(sha256_file, path) for path in files]

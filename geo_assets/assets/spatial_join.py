@@ -199,9 +199,7 @@ class JoinRecipe:
         place = index.files[0].path.parent
         specs: list[JoinChunkSpec] = []
         for side in left:
-            specs += await asyncio.to_thread(
-                plan_join, side, right, rule, place, first=len(specs)
-            )
+            specs += await asyncio.to_thread(plan_join, side, right, rule, place, first=len(specs))
         pieces = [
             await _chunk(f"rows-{spec.number:06d}", join_kernel, spec, chunk_bytes)
             for spec in specs

@@ -111,8 +111,8 @@ def _planner(declared: ZonalDeclaration, geo_store: GeoStore) -> Plan:
         del folder
         scene = await newest_input(store, declared.raster, partition)
         zones = await newest_input(store, ("core", declared.zones), None)
-        config = [declared.key, list(declared.statistics), list(declared.bands)]
-        version = fingerprint("zonal", ZONAL_FORMAT, scene.version, zones.version, *config)
+        config = repr((declared.key, declared.statistics, declared.bands))
+        version = fingerprint("zonal", ZONAL_FORMAT, scene.version, zones.version, config)
         return ZonalRecipe(
             declared=declared,
             scene=scene,

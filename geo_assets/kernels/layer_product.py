@@ -59,5 +59,6 @@ def _lonlat(bounds: list[float] | None, crs: str) -> list[float] | None:
     if bounds is None:
         return None
     to_degrees = Transformer.from_crs(crs, "OGC:CRS84", always_xy=True)
-    box = to_degrees.transform_bounds(*bounds[:4], densify_pts=21)
+    left, bottom, right, top = bounds
+    box = to_degrees.transform_bounds(left, bottom, right, top, densify_pts=21)
     return list(box) if all(map(math.isfinite, box)) else None
