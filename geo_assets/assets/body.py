@@ -219,10 +219,10 @@ class _Progress:
 def _seen(result: Staged | Current) -> dict[str, Any]:
     """The pictures, which stand first in the UI."""
     if isinstance(result, Current):
-        properties, pictures = result.artifact.properties, {}
+        shown = {"thumbnail": result.artifact.properties.get("thumbnail")}
     else:
-        properties, pictures = result.publication.properties, result.publication.pictures
-    shown = {"thumbnail": properties.get("thumbnail"), **pictures}
+        made = result.publication
+        shown = {"thumbnail": made.properties.get("thumbnail"), **made.pictures}
     return {title: dg.MetadataValue.md(markdown) for title, markdown in shown.items() if markdown}
 
 
@@ -250,9 +250,10 @@ def _tell(error: Exception | None) -> str:
 
 async def _next(outcomes: asyncio.Queue[Outcome], work: asyncio.Future[None]) -> Outcome:
     """The next outcome, or the error that stopped the work."""
-    waiting = asyncio.ensure_future(outcomes.get())
+    waiting: asyncio.Future[Outcome] = asyncio.ensure_future(outcomes.get())
+    either: set[asyncio.Future[Any]] = {waiting, work}
     try:
-        await asyncio.wait({waiting, work}, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
         if not waiting.done() and outcomes.empty():
             await work
         return await waiting
