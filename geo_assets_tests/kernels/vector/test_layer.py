@@ -187,6 +187,7 @@ def planted() -> tuple[gpd.GeoDataFrame, dict[int, str]]:
     return layer, expected | {13: "null_key", 15: "duplicate_key", 17: "uncastable"}
 
 
+@pytest.mark.filterwarnings("ignore:invalid value encountered in from_wkb")  # geopandas reads NaN
 def test_planted_defects_are_quarantined_and_nothing_else(build: Build, tmp_path: Path) -> None:
     layer, expected = planted()
     source = parquet(layer, tmp_path / "in.parquet")
