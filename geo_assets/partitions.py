@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import dagster as dg
 
@@ -75,7 +76,11 @@ class KeyRange:
 
 
 def enclosing_ranges(
-    wanted: Collection[str], order: Sequence[str], *, worth: int = WORTH_A_RUN, most: int = MOST_RUNS
+    wanted: Collection[str],
+    order: Sequence[str],
+    *,
+    worth: int = WORTH_A_RUN,
+    most: int = MOST_RUNS,
 ) -> list[KeyRange]:
     """Few ranges that together hold all wanted keys: scattered keys close to each other share one.
 
@@ -87,11 +92,11 @@ def enclosing_ranges(
     """
     chosen = set(wanted)
     places = [place for place, key in enumerate(order) if key in chosen]
-    gaps = [(after - before, at) for at, (before, after) in enumerate(zip(places, places[1:]), 1)]
+    gaps = [(after - before, at) for at, (before, after) in enumerate(pairwise(places), 1)]
     wide = sorted((gap for gap in gaps if gap[0] > worth), reverse=True)[: most - 1]
     cuts = [0, *sorted(at for _, at in wide), len(places)]
     return [
         KeyRange(start=order[places[first]], end=order[places[last - 1]], wanted=last - first)
-        for first, last in zip(cuts, cuts[1:])
+        for first, last in pairwise(cuts)
         if first < last
     ]

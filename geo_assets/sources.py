@@ -111,7 +111,7 @@ class Sources:
 
     async def partitions(self, text: str, bands: Sequence[str] = ()) -> AsyncIterator[str]:
         """The partition keys that have at least one object, each once, in listing order."""
-        store, pattern = self._open(text, bands)
+        store, pattern = self.opened(text, bands)
         seen: set[str] = set()
         async for meta in store.list(pattern.literal.rpartition("/")[0]):
             values = pattern.match(meta.path)
@@ -128,7 +128,7 @@ class Sources:
         Raises:
             InputError: Nothing matches, a band is missing, or two objects claim one place.
         """
-        store, pattern = self._open(text, bands)
+        store, pattern = self.opened(text, bands)
         if partition is not None:
             pattern = pattern.fill(scene=partition, partition=partition)
         where = f"{store.uri}/{pattern.text}" + (f" [{partition}]" if partition else "")
@@ -150,16 +150,17 @@ class Sources:
 
     async def fetch(self, text: str, item: SourceObject, folder: Path) -> Path:
         """Copy one object into `folder` under its own name and return its path there."""
-        store, _ = self._open(text)
+        store, _ = self.opened(text)
         target = folder / PurePosixPath(item.path).name
         await store.download(item.path, target, size=item.size)
         return target
 
     def address(self, text: str, item: SourceObject) -> str:
         """Where the object lies, for people."""
-        return self._open(text)[0].address(item.path)
+        return self.opened(text)[0].address(item.path)
 
-    def _open(self, text: str, bands: Sequence[str] = ()) -> tuple[ObjectStore, SourcePattern]:
+    def opened(self, text: str, bands: Sequence[str] = ()) -> tuple[ObjectStore, SourcePattern]:
+        """The store that a pattern is looked up in, and the pattern relative to it."""
         base, relative = split_base(text, self._base)
         if base not in self._stores:
             self._stores[base] = open_store(base, s3=self._s3)

@@ -216,7 +216,7 @@ class LocalObjects:
     def _walk(self, folder: Path) -> Iterator[ObjectMeta]:
         try:
             with os.scandir(folder) as found:
-                entries = sorted(found, key=lambda entry: entry.name)
+                entries = sorted(found, key=_path_order)
         except (FileNotFoundError, NotADirectoryError):
             return
         for entry in entries:
@@ -236,6 +236,11 @@ class LocalObjects:
             raise FileNotFoundError(self.address(path)) from error
         except OSError as error:
             raise _translated(error, self.address(path)) from error
+
+
+def _path_order(entry: os.DirEntry[str]) -> str:
+    """Makes a walk give whole paths in their order as text, as buckets do: `after` counts on it."""
+    return f"{entry.name}/" if entry.is_dir(follow_symlinks=False) else entry.name
 
 
 def _fill(file: Path, body: bytes | Path) -> None:
