@@ -4,24 +4,18 @@ from __future__ import annotations
 
 import click
 
+from geo_assets.commands.demo import demo
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(package_name="geo_assets")
 def main() -> None:
-    """Heavy GIS work as asynchronous Dagster assets."""
+    """Heavy GIS work as asynchronous Dagster assets.
 
-
-@main.command()
-@click.option("--seed", default=1, show_default=True, help="Another seed, another world.")
-@click.option("--size-px", default=2048, show_default=True, help="Edge of the scenes in pixels.")
-@click.option("--polygons", default=600, show_default=True, help="Number of districts.")
-@click.option("--events", default=20_000, show_default=True, help="Events of each day.")
-def demo(seed: int, size_px: int, polygons: int, events: int) -> None:
-    """Build a small world, run the whole graph on it, check it, and say what was found.
-
-    A second run is quick and changes nothing that is current already.
+    Sources are read from GEO_ASSETS_SOURCE, results are published under GEO_ASSETS_ROOT: folders
+    or URLs. Each command has its own --help.
     """
-    from geo_assets.tour import tour
 
-    passed = tour(seed=seed, size_px=size_px, polygons=polygons, events_per_day=events)
-    raise SystemExit(0 if passed else 1)
+
+for _command in (demo,):
+    main.add_command(_command)

@@ -1,20 +1,54 @@
-"""Runs a selection of assets in this process, on the instance that the UI shows."""
+"""Runs assets or checks in this process, on the instance that the UI shows, and tells of it."""
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 import uuid
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeAlias
 
 import dagster as dg
 
-RANGE_START = "dagster/asset_partition_range_start"
-RANGE_END = "dagster/asset_partition_range_end"
-_POLL_S = 0.4
+from geo_assets.dagster_internals import free_dead_slots, process_tags
+from geo_assets.partitions import RANGE_END, RANGE_START
+
+PARTITION = "dagster/partition"
+MEMORY_PEAK = "geo_assets/memory_peak_bytes"
+OUTCOME = "geo_assets/outcome"
+CHUNKS = "geo_assets/chunks"
+CHECKS_JOB = "checks_of_what_is_committed"
+
+_POLL_S = 0.3
+_PATIENCE = 10
+"""Failed looks at the event log, one after another, after which nothing more is told."""
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class News:
+    """One thing that happened in a run."""
+
+    kind: Literal["began", "made", "checked", "failed", "ended"]
+    step: str
+    """The asset, or `check_<asset>`, as a path."""
+    partition: str | None = None
+    check: str = ""
+    passed: bool = True
+    text: str = ""
+    """The verdict of a check, or why a step failed."""
+    numbers: Mapping[str, float] = field(default_factory=dict)
+    """The numeric metadata of what was made."""
+    current: bool = False
+    """Nothing had to be done."""
+
+
+Tell: TypeAlias = Callable[[News], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,6 +60,14 @@ class RunReport:
     seconds: float
     checks: tuple[dg.AssetCheckEvaluation, ...]
     errors: tuple[str, ...]
+    failed: tuple[str, ...] = ()
+    """Assets whose step, or a blocking check of which, failed."""
+    made: int = 0
+    """Versions published."""
+    current: int = 0
+    """Partitions that were current already."""
+    peak_bytes: int = 0
+    """Memory of all processes together at its highest, as far as it was measured."""
 
 
 def run_assets(
@@ -34,94 +76,158 @@ def run_assets(
     keys: Sequence[dg.AssetKey],
     *,
     partitions: Sequence[str] = (),
-    tell: Callable[[str], None] = lambda _line: None,
+    tell: Tell = lambda _news: None,
 ) -> RunReport:
     """Materialize `keys` and run their checks as one run.
 
     `partitions` are contiguous in their definition; the run covers the range from the first to
-    the last. `tell` gets a line for each thing that was made, checked or failed, as it happens.
+    the last. `tell` hears of each thing that was made, checked or failed, as it happens.
     """
+    job = defs.resolve_implicit_global_asset_job_def()
+    return _execute(job, instance, partitions, tell, asset_selection=list(keys))
+
+
+def run_checks(
+    defs: dg.Definitions,
+    instance: dg.DagsterInstance,
+    checks: Sequence[dg.AssetCheckKey],
+    *,
+    partitions: Sequence[str] = (),
+    tell: Tell = lambda _news: None,
+) -> RunReport:
+    """Run checks on what is committed, as one run that makes nothing; see `run_assets`."""
+    job = dg.define_asset_job(CHECKS_JOB, selection=dg.AssetSelection.checks(*checks))
+    with_job = dg.Definitions.merge(defs, dg.Definitions(jobs=[job]))
+    return _execute(with_job.resolve_job_def(CHECKS_JOB), instance, partitions, tell)
+
+
+def _execute(
+    job: dg.JobDefinition,
+    instance: dg.DagsterInstance,
+    partitions: Sequence[str],
+    tell: Tell,
+    **selection: Any,
+) -> RunReport:
     started = time.monotonic()
     run_id = str(uuid.uuid4())
-    tags = {RANGE_START: partitions[0], RANGE_END: partitions[-1]} if len(partitions) > 1 else {}
+    free_dead_slots(instance)
     with _narrated(instance, run_id, tell), warnings.catch_warnings():
         warnings.simplefilter("ignore", dg.BetaWarning)
-        result = defs.resolve_implicit_global_asset_job_def().execute_in_process(
+        warnings.simplefilter("ignore", dg.PreviewWarning)
+        result = job.execute_in_process(
             instance=instance,
-            asset_selection=list(keys),
-            partition_key=partitions[0] if len(partitions) == 1 else None,
-            tags=tags,
+            tags=process_tags() | _partition_tags(partitions),
             run_id=run_id,
             run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
             raise_on_error=False,
+            **selection,
         )
+    news = [item for event in result.all_events if (item := _news(event))]
+    made = [item for item in news if item.kind == "made"]
+    failed = [item for item in news if item.kind == "failed"]
     return RunReport(
         run_id=run_id,
         success=result.success,
         seconds=time.monotonic() - started,
         checks=tuple(result.get_asset_check_evaluations()),
-        errors=tuple(_errors(result)),
+        errors=tuple(f"{item.step}: {item.text}" for item in failed),
+        failed=tuple(item.step.removeprefix("check_") for item in failed),
+        made=sum(not item.current for item in made),
+        current=sum(item.current for item in made),
+        peak_bytes=int(max((item.numbers.get(MEMORY_PEAK, 0) for item in made), default=0)),
     )
 
 
+def _partition_tags(partitions: Sequence[str]) -> dict[str, str]:
+    if not partitions:
+        return {}
+    if len(partitions) == 1:
+        return {PARTITION: partitions[0]}
+    return {RANGE_START: partitions[0], RANGE_END: partitions[-1]}
+
+
 @contextmanager
-def _narrated(
-    instance: dg.DagsterInstance, run_id: str, tell: Callable[[str], None]
-) -> Iterator[None]:
+def _narrated(instance: dg.DagsterInstance, run_id: str, tell: Tell) -> Iterator[None]:
     """Tell what happens in the run while it happens, by following its event log."""
     ended = threading.Event()
-
-    def follow() -> None:
-        cursor: str | None = None
-        while True:
-            last_round = ended.wait(_POLL_S)
-            records = instance.get_records_for_run(run_id, cursor=cursor)
-            cursor = records.cursor
-            for record in records.records:
-                line = _line(record.event_log_entry)
-                if line:
-                    tell(line)
-            if last_round and not records.has_more:
-                return
-
-    thread = threading.Thread(target=follow, name="geo-assets-narrator", daemon=True)
+    thread = threading.Thread(
+        target=_follow, args=(instance, run_id, tell, ended), name="geo-narrator", daemon=True
+    )
     thread.start()
     try:
         yield
     finally:
         ended.set()
-        thread.join()
+        thread.join(timeout=_POLL_S * _PATIENCE * 4)
 
 
-def _line(entry: dg.EventLogEntry) -> str | None:
-    event = entry.dagster_event
-    if event is None:
-        return f"    {entry.user_message}" if int(entry.level) == _INFO else None
-    if event.is_step_materialization:
-        made = event.step_materialization_data.materialization
-        name = made.asset_key.to_user_string() + (f"[{made.partition}]" if made.partition else "")
-        how = made.metadata.get("geo_assets/outcome")
-        return f"  made     {name}{_current(how)}"
-    if event.event_type == dg.DagsterEventType.ASSET_CHECK_EVALUATION:
-        check = event.asset_check_evaluation_data
-        place = f"[{check.partition}]" if check.partition else ""
-        verdict = "passed " if check.passed else "FOUND  "
-        return f"  {verdict}  {check.check_name} of {check.asset_key.to_user_string()}{place}" + (
-            "" if check.passed else f": {check.description}"
-        )
-    if event.is_step_failure:
-        return f"  FAILED   {event.step_key}: {_first_line(event)}"
+def _follow(instance: dg.DagsterInstance, run_id: str, tell: Tell, ended: threading.Event) -> None:
+    """Tell every event of the run; a log that cannot be read for a while is waited for."""
+    cursor: str | None = None
+    failures = 0
+    while failures < _PATIENCE:
+        last_round = ended.wait(_POLL_S)
+        try:
+            page = instance.get_records_for_run(run_id, cursor=cursor)
+        except Exception as error:  # noqa: BLE001 - telling must never harm the run
+            failures += 1
+            _log.debug("the event log cannot be read: %s", error)
+            time.sleep(_POLL_S)
+            continue
+        failures, cursor = 0, page.cursor
+        for record in page.records:
+            event = record.event_log_entry.dagster_event
+            news = _news(event) if event is not None else None
+            if news is not None and not _told(tell, news):
+                return
+        if last_round and not page.has_more:
+            return
+
+
+def _told(tell: Tell, news: News) -> bool:
+    try:
+        tell(news)
+    except Exception as error:  # noqa: BLE001 - such as a closed terminal
+        _log.debug("nobody listens any more: %s", error)
+        return False
+    return True
+
+
+def _news(event: dg.DagsterEvent) -> News | None:
+    step = (event.step_key or "").replace("__", "/")
+    match event.event_type:
+        case dg.DagsterEventType.STEP_START:
+            return News(kind="began", step=step)
+        case dg.DagsterEventType.STEP_SUCCESS:
+            return News(kind="ended", step=step)
+        case dg.DagsterEventType.ASSET_MATERIALIZATION:
+            return _made(step, event.step_materialization_data.materialization)
+        case dg.DagsterEventType.ASSET_CHECK_EVALUATION:
+            check = event.asset_check_evaluation_data
+            return News(kind="checked", step=step, partition=check.partition,
+                        check=check.check_name, passed=check.passed,
+                        text=check.description or "")  # fmt: skip
+        case dg.DagsterEventType.STEP_FAILURE:
+            return News(kind="failed", step=step, text=_reason(event))
+        case dg.DagsterEventType.PIPELINE_FAILURE if not event.step_key:
+            error = event.job_failure_data.error
+            if error is not None:
+                return News(kind="failed", step=event.job_name, text=error.message.strip())
     return None
 
 
-_INFO = 20
+def _made(step: str, made: dg.AssetMaterialization) -> News:
+    numbers = {
+        key: entry.value
+        for key, entry in made.metadata.items()
+        if isinstance(entry.value, int | float)
+    }
+    how = made.metadata.get(OUTCOME)
+    current = how is not None and "current" in str(how.value)
+    return News(kind="made", step=step, partition=made.partition, numbers=numbers, current=current)
 
 
-def _current(how: dg.MetadataValue | None) -> str:
-    return " (already current)" if how is not None and "current" in str(how.value) else ""
-
-
-def _first_line(event: dg.DagsterEvent) -> str:
+def _reason(event: dg.DagsterEvent) -> str:
     failure = event.step_failure_data
     if failure.user_failure_data and failure.user_failure_data.description:
         return failure.user_failure_data.description
@@ -129,9 +235,3 @@ def _first_line(event: dg.DagsterEvent) -> str:
     while error is not None and error.cause is not None:
         error = error.cause
     return error.message.strip() if error else "failed"
-
-
-def _errors(result: dg.ExecuteInProcessResult) -> Iterator[str]:
-    for event in result.all_events:
-        if event.is_step_failure:
-            yield f"{event.step_key}: {_first_line(event)}"
