@@ -1,7 +1,7 @@
 """Everything here relies on Dagster's internals; nothing else in the project does.
 
 Each function says which behaviour it needs and why the public API does not give it;
-`geo_assets_tests/test_dagster_internals.py` holds a test of each, which fails when an upgrade of
+`geo_assets_tests` holds a test of each (`test_dagster_internals.py`), which fails when an upgrade of
 Dagster changes it.
 """
 
@@ -11,6 +11,7 @@ import os
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,9 @@ from dagster._core.definitions.data_version import (
     CODE_VERSION_TAG,
     DATA_VERSION_IS_USER_PROVIDED_TAG,
     DATA_VERSION_TAG,
+    NULL_EVENT_POINTER,
     get_input_data_version_tag,
+    get_input_event_pointer_tag,
 )
 from dagster._core.definitions.metadata.metadata_value import MetadataValue
 from dagster._core.definitions.source_asset import SYSTEM_METADATA_KEY_SOURCE_ASSET_OBSERVATION
@@ -38,21 +41,48 @@ Interrupted = DagsterExecutionInterruptedError
 """What Dagster raises when a run is terminated; a cancelled asset must end with it."""
 
 
-def version_tags(
-    version: str, inputs: Mapping[dg.AssetKey, str], *, code_version: str
-) -> dict[str, str]:
-    """The tags that tell Dagster a partition's data version and those of its inputs.
+@dataclass(frozen=True, slots=True)
+class VersionTags:
+    """The tags that tell Dagster the data version of a partition and those of its inputs.
 
     Dagster writes them for outputs, with one version for all partitions of a step; events per
-    partition have to bring their own. Without a code version Dagster ignores the inputs'
-    versions and compares times, so that every no-op upstream would make this partition stale.
+    partition have to bring their own. Without all of them it compares times, and every no-op
+    upstream makes what is downstream stale.
     """
-    tags = {
-        DATA_VERSION_TAG: version,
-        DATA_VERSION_IS_USER_PROVIDED_TAG: "true",
-        CODE_VERSION_TAG: code_version,
-    }
-    return tags | {get_input_data_version_tag(key): value for key, value in inputs.items()}
+
+    run_id: str
+    newest: Mapping[dg.AssetKey, Mapping[str, int]]
+    """Of each upstream asset, the storage id of the newest materialization by partition."""
+
+    @classmethod
+    def of(cls, context: dg.AssetExecutionContext) -> VersionTags:
+        """Those of a step with several partitions; one query for each upstream asset."""
+        keys = set(context.partition_keys)
+        kind = dg.DagsterEventType.ASSET_MATERIALIZATION
+        find = context.instance.get_latest_storage_id_by_partition
+        deps = context.assets_def.asset_deps[context.asset_key]
+        newest = {dep: find(dep, kind, keys) for dep in deps}
+        return cls(run_id=context.run.run_id, newest=newest)
+
+    def of_partition(self, version: str, inputs: Mapping[str, str]) -> dict[str, str]:
+        """The tags of one partition.
+
+        Args:
+            version: Its data version.
+            inputs: The version of each input by its label: `raw/scenes[2026-01-03]`.
+        """
+        tags = {
+            DATA_VERSION_TAG: version,
+            DATA_VERSION_IS_USER_PROVIDED_TAG: "true",
+            CODE_VERSION_TAG: self.run_id,  # what Dagster takes where code has no version
+        }
+        for label, input_version in inputs.items():
+            name, _, partition = label.removesuffix("]").partition("[")
+            key = dg.AssetKey(name.split("/"))
+            pointer = self.newest.get(key, {}).get(partition)
+            tags[get_input_data_version_tag(key)] = input_version
+            tags[get_input_event_pointer_tag(key)] = str(pointer or NULL_EVENT_POINTER)
+        return tags
 
 
 def silent_output_metadata() -> dict[str, Any]:
@@ -104,9 +134,7 @@ def log_partition_check(
     context.op_execution_context.log_event(evaluation)
 
 
-def describe_output(
-    context: dg.OutputContext, partition: str, metadata: Mapping[str, Any]
-) -> None:
+def describe_output(context: dg.OutputContext, partition: str, metadata: Mapping[str, Any]) -> None:
     """Metadata of one partition of an output that spans several.
 
     `OutputContext.add_output_metadata` gives all partitions the same.

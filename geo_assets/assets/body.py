@@ -13,9 +13,9 @@ import dagster as dg
 
 from geo_assets.dagster_internals import (
     Interrupted,
+    VersionTags,
     preview_features,
     silent_output_metadata,
-    version_tags,
 )
 from geo_assets.engine.log import bind
 from geo_assets.engine.scope import interruptible
@@ -126,6 +126,7 @@ class _Run:
 
     async def many(self, keys: list[str | None]) -> AsyncIterator[Any]:
         """The events of a step with several partitions, in the order they end in."""
+        tags = VersionTags.of(self._context)  # asks the database, so before anything runs
         outcomes: asyncio.Queue[Outcome] = asyncio.Queue()
         work = asyncio.ensure_future(self._all(keys, outcomes))
         failed: list[Outcome] = []
@@ -134,7 +135,7 @@ class _Run:
             for _ in keys:
                 async with interruptible(raise_as=Interrupted):
                     outcome = await _next(outcomes, work)
-                    published = await self._published(outcome)
+                    published = await self._published(outcome, tags)
                 if isinstance(published, Outcome):
                     failed.append(published)
                     told = _tell(published.error)
@@ -161,22 +162,20 @@ class _Run:
                 group.create_task(lane())
 
     async def _published(
-        self, outcome: Outcome
+        self, outcome: Outcome, tags: VersionTags
     ) -> tuple[Artifact, dg.AssetMaterialization] | Outcome:
         """The commit of one partition and its event, or how it failed; no other is touched."""
         try:
-            return outcome if outcome.result is None else await self._publish(outcome)
+            return outcome if outcome.result is None else await self._publish(outcome, tags)
         except GeoAssetsError as error:
             return Outcome(partition=outcome.partition, error=error)
 
-    async def _publish(self, outcome: Outcome) -> tuple[Artifact, dg.AssetMaterialization]:
+    async def _publish(
+        self, outcome: Outcome, tags: VersionTags
+    ) -> tuple[Artifact, dg.AssetMaterialization]:
         result = outcome.result
         assert result is not None
         artifact = result.artifact if isinstance(result, Current) else await result.commit()
-        keys = {
-            dg.AssetKey(label.split("[")[0].split("/")): version
-            for label, version in result.inputs.items()
-        }
         event = dg.AssetMaterialization(
             asset_key=self._context.asset_key,
             partition=outcome.partition,
@@ -184,7 +183,7 @@ class _Run:
             | _how(result)
             | await artifact_metadata(self._store, artifact)
             | _costs(outcome),
-            tags=version_tags(artifact.version, keys, code_version=self._context.run.run_id),
+            tags=tags.of_partition(artifact.version, result.inputs),
         )
         return artifact, event
 

@@ -1,0 +1,148 @@
+"""What the project relies on inside Dagster, and that it is needed: an upgrade fails here first."""
+
+# Dagster reads the annotations of assets as objects, so this module does without
+# `from __future__ import annotations`.
+
+import warnings
+
+import dagster as dg
+import pytest
+
+from geo_assets.dagster_internals import (
+    Interrupted,
+    VersionTags,
+    log_partition_check,
+    preview_features,
+    silent_output_metadata,
+)
+from geo_assets_tests.adapters.conftest import materializations, stale_status
+
+PARTS = dg.StaticPartitionsDefinition(["a", "b"])
+UP, DOWN = dg.AssetKey(["raw", "x"]), dg.AssetKey(["core", "x"])
+
+
+def test_an_interruption_is_no_exception_that_code_swallows_by_accident():
+    assert issubclass(Interrupted, BaseException)
+    assert not issubclass(Interrupted, Exception)
+
+
+def reporting(*, silent: bool):
+    """An asset that reports each of its partitions by itself, then yields one output."""
+
+    @dg.asset(key=UP, partitions_def=PARTS, output_required=False)
+    def asset(context: dg.AssetExecutionContext):
+        for key in context.partition_keys:
+            yield dg.AssetMaterialization(asset_key=UP, partition=key, metadata={"own": True})
+        yield dg.Output(None, metadata=silent_output_metadata() if silent else {})
+
+    return asset
+
+
+def test_a_silent_output_records_no_second_materialization_and_downstream_runs(bench):
+    @dg.asset(key=DOWN, partitions_def=PARTS, deps=[UP])
+    def down() -> None: ...
+
+    result = bench.run(reporting(silent=True), down, span=("a", "b"))
+    assert result.success
+    made = materializations(result, "raw", "x")
+    assert {key: "own" in event.metadata for key, event in made.items()} == {"a": True, "b": True}
+    assert sorted(materializations(result, "core", "x")) == ["a", "b"]
+
+
+def test_without_it_each_partition_is_recorded_twice(bench):
+    result = bench.run(reporting(silent=False), span=("a", "b"))
+    assert len(result.get_asset_materialization_events()) == 4
+
+
+@dg.asset(key=UP, partitions_def=PARTS)
+def up() -> None: ...
+
+
+@dg.asset(key=DOWN, partitions_def=PARTS, deps=[up])
+def down() -> None: ...
+
+
+def reported(key: dg.AssetKey, version: str, inputs: dict[str, str], *, complete: bool = True):
+    """An asset that reports its partitions one by one, as ours do."""
+
+    @dg.asset(key=key, partitions_def=PARTS, output_required=False, deps=[UP] if inputs else [])
+    def asset(context: dg.AssetExecutionContext):
+        tags = VersionTags.of(context).of_partition(version, inputs)
+        if not complete:
+            tags = {name: value for name, value in tags.items() if "code_version" not in name}
+        yield dg.AssetMaterialization(asset_key=key, partition="a", tags=tags)
+        yield dg.Output(None, metadata=silent_output_metadata())
+
+    return asset
+
+
+def status_after(bench, again: str, *, complete: bool = True) -> str:
+    """Whether the downstream partition is fresh after its input was materialized once more."""
+    for asset in (
+        reported(UP, "v1", {}, complete=complete),
+        reported(DOWN, "w", {"raw/x[a]": "v1"}, complete=complete),
+        reported(UP, again, {}, complete=complete),
+    ):
+        assert bench.run(asset, span=("a", "b")).success
+    return stale_status(bench.instance, [up, down], DOWN.path, "a")
+
+
+@pytest.mark.parametrize(
+    ("again", "status"), [("v1", "FRESH"), ("v2", "STALE")], ids=["no-op", "other content"]
+)
+def test_only_another_version_upstream_makes_a_partition_stale(bench, again, status):
+    assert status_after(bench, again) == status
+
+
+def test_without_all_tags_dagster_compares_times(bench):
+    assert status_after(bench, "v1", complete=False) == "STALE"
+
+
+def checking(body):
+    with preview_features():
+
+        @dg.asset_check(asset=UP, partitions_def=PARTS)
+        def verdict(context: dg.AssetCheckExecutionContext):
+            body(context)
+            return dg.AssetCheckResult(passed=True)
+
+    return verdict
+
+
+def run_check(bench, check) -> list[dg.AssetCheckEvaluation]:
+    result = bench.run(reporting(silent=True), check, span=("a", "b"))
+    assert result.success
+    return list(result.get_asset_check_evaluations())
+
+
+def test_a_check_is_recorded_for_its_partition_and_its_materialization(bench):
+    def body(context: dg.AssetCheckExecutionContext) -> None:
+        for key in context.partition_keys:
+            log_partition_check(
+                context, asset=UP, name="verdict", partition=key, passed=key == "a",
+                severity=dg.AssetCheckSeverity.ERROR, description="said", metadata={"n": 1},
+            )  # fmt: skip
+
+    evaluations = run_check(bench, checking(body))
+    by_partition = {each.partition: each for each in evaluations}
+    assert {key: by_partition[key].passed for key in "ab"} == {"a": True, "b": False}
+    for key in "ab":
+        wanted = dg.AssetRecordsFilter(asset_key=UP, asset_partitions=[key])
+        (record,) = bench.instance.fetch_materializations(wanted, limit=1).records
+        target = by_partition[key].target_materialization_data
+        assert target.storage_id == record.storage_id
+
+
+def test_without_it_a_run_of_several_partitions_has_no_verdict_of_any(bench):
+    evaluations = run_check(bench, checking(lambda _context: None))
+    assert [each.partition for each in evaluations] == [None]
+
+
+def test_preview_features_hide_warnings_from_users_and_only_inside():
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        with preview_features():
+            dg.Output(1, data_version=dg.DataVersion("v"))
+        assert caught == []
+        dg.Output(1, data_version=dg.DataVersion("v"))
+    assert [each.category for each in caught] == [dg.BetaWarning]
