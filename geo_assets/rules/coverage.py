@@ -22,6 +22,7 @@ from geo_assets.rules.segments import Segments, unpaired_segments
 _POLYGON = 2  # dimension
 _SAFETY = 8.0  # neighbours within this many tolerances decide on duplicates at the halo's border
 _MOST = 0.3
+_INTERIORS_MEET = "T********"
 
 Mask = NDArray[np.bool_]
 
@@ -99,9 +100,10 @@ def coverage_defects(
 
     loose = unpaired_segments(geometries)
     tree = shapely.STRtree(geometries)
-    edges = invalid_edges(geometries, owned, loose, tree)
+    asked = _suspects(geometries, owned, loose, tree)
+    edges = _invalid_edges(geometries, asked, tree)
     loose = loose.where(owned[loose.owner])
-    overlaps, explained = _overlaps(geometries, rows, edges, tree, rules, metric)
+    overlaps, explained = _overlaps(geometries, rows, asked, tree, rules, metric)
     unmatched, run_along = _unmatched(geometries, rows, loose, tree, tolerance)
     flagged = np.flatnonzero(~shapely.is_empty(edges) & ~shapely.is_missing(edges))
     rest = np.setdiff1d(flagged, np.concatenate([explained, run_along]))
@@ -142,15 +144,14 @@ def duplicate_pairs(polygons: Geometries, tolerance: float) -> NDArray[np.int64]
     return np.column_stack([one[order][first], second])
 
 
-def invalid_edges(
+def _suspects(
     polygons: Geometries, owned: Mask, loose: Segments, tree: shapely.STRtree
-) -> Geometries:
-    """`shapely.coverage_invalid_edges` at gap width 0 for the owned polygons, None for others.
+) -> NDArray[np.int64]:
+    """The owned features that can have a defect.
 
-    It is asked only about features near an unpaired segment or lying on another feature. The
-    number of polygons above a place changes only across unpaired segments, so a feature with
-    none on it or in it is covered as often everywhere as at any one place inside, and is clean
-    if that is once.
+    The number of polygons above a place changes only across unpaired segments. So a feature with
+    none on it or in it is covered as often everywhere as at any one place inside, and is clean if
+    that is once.
     """
     suspect = np.zeros(len(polygons), np.bool_)
     suspect[loose.owner] = True
@@ -162,8 +163,14 @@ def invalid_edges(
     inside = shapely.point_on_surface(polygons[calm])
     which, _ = tree.query(inside, predicate="intersects")
     suspect[calm[np.bincount(which, minlength=len(calm)) > 1]] = True
+    return np.flatnonzero(owned & suspect)
+
+
+def _invalid_edges(
+    polygons: Geometries, asked: NDArray[np.int64], tree: shapely.STRtree
+) -> Geometries:
+    """`shapely.coverage_invalid_edges` at gap width 0 for some polygons, None for others."""
     edges = np.full(len(polygons), None, object)
-    asked = np.flatnonzero(owned & suspect)
     if len(asked):
         context = np.unique(np.concatenate([asked, tree.query(polygons[asked])[1]]))
         answers = np.full(len(polygons), None, object)
@@ -175,21 +182,26 @@ def invalid_edges(
 def _overlaps(
     polygons: Geometries,
     rows: Rows,
-    edges: Geometries,
+    asked: NDArray[np.int64],
     tree: shapely.STRtree,
     rules: CoverageRules,
     metric: Metric,
 ) -> tuple[list[Found], NDArray[np.int64]]:
-    """Pairs with a common area, and the features whose own edges showed them.
+    """Pairs with a common area, and those of the asked features that are in one.
 
-    Pairs that overlap no wider than the tolerance are unmatched edges.
+    GEOS's invalid edges do not tell: they leave out what lies under another coverage. Pairs that
+    overlap no wider than the tolerance are unmatched edges.
     """
-    one, other = tree.query(edges, predicate="intersects")
-    ahead = one != other
-    one, other = one[ahead], other[ahead]
+    one, other = tree.query(polygons[asked])
+    one = asked[one]
+    one, other = one[one != other], other[one != other]
     pairs, pair_of = np.unique(
         np.sort(np.column_stack([one, other]), axis=1), axis=0, return_inverse=True
     )
+    meet = shapely.relate_pattern(polygons[pairs[:, 0]], polygons[pairs[:, 1]], _INTERIORS_MEET)
+    number = np.cumsum(meet) - 1
+    one, pair_of = one[meet[pair_of.ravel()]], number[pair_of.ravel()[meet[pair_of.ravel()]]]
+    pairs = pairs[meet]
     common = shapely.intersection(polygons[pairs[:, 0]], polygons[pairs[:, 1]])
     parts, index = shapely.get_parts(common, return_index=True)
     areal = shapely.get_dimensions(parts) == _POLYGON
@@ -204,7 +216,7 @@ def _overlaps(
             found.append(_overlap(names, parts[chosen], scaled[chosen]))
         else:
             found.append(_edge(names, shapely.boundary(parts[here])))
-    return found, np.unique(one[np.isin(pair_of.ravel(), index)])
+    return found, np.unique(one[np.isin(pair_of, index)])
 
 
 def _overlap(names: tuple[int, ...], parts: Geometries, scaled: Geometries) -> Found:

@@ -1,0 +1,69 @@
+"""Ends of lines in a network."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import shapely
+
+from geo_assets.errors import ConfigError
+from geo_assets.rules.found import Metric
+from geo_assets.rules.lines import NetworkRules, network_defects
+
+
+def examine(lines: list, **rules: float | bool) -> list[tuple[str, tuple[int, ...], float | None]]:
+    shapes = np.array(lines, object)
+    found = network_defects(
+        shapes, np.arange(len(lines)), np.ones(len(lines), bool),
+        NetworkRules(**({"snap_m": 1.0} | rules)), Metric("EPSG:32633"),
+    )  # fmt: skip
+    return sorted((one.kind, one.rows, one.size_m) for one in found)
+
+
+def line(*xy: tuple[float, float]) -> shapely.LineString:
+    return shapely.LineString(xy)
+
+
+def test_a_closed_chain_has_no_loose_end() -> None:
+    assert examine([line((0, 0), (10, 0)), line((10, 0), (10, 10)), line((10, 10), (0, 0))]) == []
+    assert examine([line((0, 0), (10, 0), (10, 10), (0, 0))]) == []
+
+
+def test_an_end_that_meets_nothing_dangles() -> None:
+    cross = [line((0, 0), (10, 0)), line((10, 0), (20, 0))]
+    assert examine(cross) == [("dangle", (0,), None), ("dangle", (1,), None)]
+    assert examine(cross, dangles=False) == []
+
+
+def test_an_end_on_another_line_is_connected() -> None:
+    found = examine([line((0, 0), (10, 0)), line((5, 0), (5, 9))], dangles=False)
+    assert found == []
+
+
+@pytest.mark.parametrize("y", [0.4, -0.4])
+def test_an_end_that_falls_short_or_runs_over_is_unconnected(y: float) -> None:
+    found = examine([line((0, 0), (10, 0)), line((5, y), (5, 9))], dangles=False)
+    assert found == [("unconnected_end", (0, 1), pytest.approx(0.4))]
+
+
+def test_the_nearest_line_is_named() -> None:
+    lines = [line((0, 0), (10, 0)), line((0, 0.7), (10, 0.7)), line((5, 0.3), (5, 0.31))]
+    found = [one for one in examine(lines, dangles=False) if 2 in one[1]]
+    assert found[0][1] == (0, 2)
+
+
+def test_a_line_may_end_on_itself() -> None:
+    balloon = line((0, 0), (5, 0), (10, 5), (15, 0), (10, -5), (5, 0))
+    assert examine([balloon]) == [("dangle", (0,), None)]
+    lollipop = line((0, 0), (20, 0), (20, 5), (10, 5), (10, 0))
+    assert examine([lollipop]) == [("dangle", (0,), None)]
+
+
+def test_parts_of_one_feature_connect() -> None:
+    both = shapely.MultiLineString([[(0, 0), (10, 0)], [(10, 0), (10, 9), (0, 0)]])
+    assert examine([both]) == []
+
+
+def test_distances_that_make_no_sense_are_refused() -> None:
+    with pytest.raises(ConfigError, match="snap_m"):
+        NetworkRules(snap_m=0.0001)
