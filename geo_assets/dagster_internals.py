@@ -1,8 +1,8 @@
 """Everything here relies on Dagster's internals; nothing else in the project does.
 
 Each function says which behaviour it needs and why the public API does not give it;
-`geo_assets_tests` holds a test of each (`test_dagster_internals.py`), which fails when an upgrade of
-Dagster changes it.
+`geo_assets_tests` holds a test of each, in `test_dagster_internals.py`, which fails when an upgrade
+of Dagster changes it.
 """
 
 from __future__ import annotations

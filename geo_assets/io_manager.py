@@ -9,7 +9,7 @@ objects before, `handle_output` only commits them, `load_input` only reads a com
 
 import asyncio
 import threading
-from collections.abc import Coroutine, Mapping
+from collections.abc import Coroutine, Mapping, Sequence
 from typing import Any, TypeVar, get_args, get_origin
 
 import dagster as dg
@@ -39,7 +39,7 @@ class GeoIOManager(dg.ConfigurableIOManager):
     - a mapping of partition keys to any of these: one commit each.
 
     Inputs are `Artifact` handles, or the in-memory type that the parameter is annotated with; a
-    mapping by partition key where the input spans several partitions.
+    mapping by partition key, in sorted order, where the input spans several partitions.
 
     Every commit is atomic: readers see the old version or the new one, never a mixture.
     """
@@ -59,7 +59,7 @@ class GeoIOManager(dg.ConfigurableIOManager):
         """
         if obj is None:
             return
-        keys = list(context.asset_partition_keys) if context.has_asset_partitions else [None]
+        keys = sorted(context.asset_partition_keys) if context.has_asset_partitions else [None]
         values = _by_partition(obj, keys, context.asset_key)
         published = wait(self._publish(context, values))
         for partition, (artifact, metadata) in published.items():
@@ -104,9 +104,9 @@ class GeoIOManager(dg.ConfigurableIOManager):
         many = get_origin(annotation) in (dict, Mapping)
         wanted = get_args(annotation)[1] if many and get_args(annotation) else annotation
         asset = tuple(context.asset_key.path)
-        keys = list(context.asset_partition_keys) if context.has_asset_partitions else [None]
-        loaded = wait(self._load(asset, keys, loader_for(None if many and wanted is annotation
-                                                         else wanted)))  # fmt: skip
+        loader = loader_for(None if many and wanted is annotation else wanted)
+        keys = sorted(context.asset_partition_keys) if context.has_asset_partitions else [None]
+        loaded = wait(self._load(asset, keys, loader))
         return loaded if many or len(keys) != 1 else loaded[keys[0]]
 
     async def _load(
@@ -170,8 +170,7 @@ def wait(work: Coroutine[Any, Any, T]) -> T:
     return result[0]
 
 
-def _by_partition(obj: Any, keys: Any, asset: dg.AssetKey) -> dict[str | None, Any]:
-    keys = list(keys)
+def _by_partition(obj: Any, keys: Sequence[Any], asset: dg.AssetKey) -> dict[str | None, Any]:
     if isinstance(obj, Mapping):
         if set(obj) != set(keys):
             raise ContractError("A mapping output has one value for each partition of the run",

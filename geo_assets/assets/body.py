@@ -139,7 +139,7 @@ class _Run:
                 if isinstance(published, Outcome):
                     failed.append(published)
                     told = _tell(published.error)
-                    self._context.log.error(f"partition {published.partition}: {told}")
+                    self._context.log.error("partition %s: %s", published.partition, told)
                 else:
                     artifacts[outcome.partition], event = published
                     yield event
@@ -212,7 +212,7 @@ class _Progress:
         if total >= self.STEPS and step > self._told:
             self._told = step
             place = f" of {self._partition}" if self._partition else ""
-            self._context.log.info(f"{done} of {total} chunks{place} done")
+            self._context.log.info("%d of %d chunks%s done", done, total, place)
 
 
 def _seen(result: Staged | Current) -> dict[str, Any]:
