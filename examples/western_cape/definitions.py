@@ -4,7 +4,7 @@ Rivers have null geometries, farms are partly invalid, and `water.shp` is corrup
 fails alone, with a clear error. `GEO_ASSETS_SOURCE` is the folder that holds the files.
 """
 
-from dagster import Definitions
+import dagster as dg
 
 from geo_assets.assembly import assemble
 from geo_assets.assets.raster_tiles import raster_tiles_asset
@@ -15,7 +15,7 @@ from geo_assets.grids import SquareGrid
 CRS = "EPSG:32733"
 
 
-def layer(name: str, file: str, source_crs: str = CRS) -> Definitions:
+def layer(name: str, file: str, source_crs: str = CRS) -> dg.Definitions:
     """A layer of this area, in its common CRS."""
     return vector_layer_asset(name, source=file, source_crs=source_crs, crs=CRS)
 
