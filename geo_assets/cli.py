@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import click
 
+from geo_assets.commands.check import check
 from geo_assets.commands.demo import demo
+from geo_assets.commands.ls import gc, ls, show
+from geo_assets.commands.plan import plan
+from geo_assets.commands.run import run
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -17,5 +21,5 @@ def main() -> None:
     """
 
 
-for _command in (demo,):
+for _command in (check, demo, gc, ls, plan, run, show):
     main.add_command(_command)

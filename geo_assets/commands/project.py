@@ -17,6 +17,7 @@ from typing import Any
 import dagster as dg
 
 from geo_assets.assets.factory import planner_of
+from geo_assets.dagster_internals import preview_features
 from geo_assets.errors import ConfigError
 from geo_assets.partitions import enclosing_ranges
 from geo_assets.resources import GeoStore
@@ -62,9 +63,10 @@ class Project:
             ConfigError: It cannot be read, or selects nothing.
         """
         try:
-            chosen = dg.AssetSelection.from_string(selection or "*")
-            keys = chosen.resolve(self.graph)
-            checks = chosen.resolve_checks(self.graph)
+            with preview_features():
+                chosen = dg.AssetSelection.from_string(selection or "*")
+                keys = chosen.resolve(self.graph)
+                checks = chosen.resolve_checks(self.graph)
         except Exception as error:
             raise ConfigError("A selection is one that Dagster reads", str(error),
                               repr(selection), 'Write for example group:core, key:"core/events" '
@@ -79,6 +81,10 @@ class Project:
     def partitions(self, key: dg.AssetKey | dg.AssetCheckKey) -> Any:
         """The partitions definition of an asset or a check, if it has one."""
         return self.graph.get(key).partitions_def
+
+    def is_ours(self, key: dg.AssetKey) -> bool:
+        """Whether a factory of this package made the asset."""
+        return planner_of(self.graph.get(key).assets_def) is not None
 
     def ancestors(self, key: dg.AssetKey) -> set[dg.AssetKey]:
         """Everything upstream of an asset."""

@@ -43,6 +43,12 @@ partitions_option = click.option(
 asset_argument = click.argument("asset")
 
 
+def exits(**meanings: str) -> str:
+    """The end of a help text that says what the exit codes mean: `_0="passed", _1=...`."""
+    lines = [f"  {code.strip('_')}  {meaning}" for code, meaning in meanings.items()]
+    return "\n".join(["\b", "Exit code:", *lines])
+
+
 def guarded(command: Callable[..., int]) -> Callable[..., NoReturn]:
     """Make the number that `command` returns the exit code, whatever else may happen.
 

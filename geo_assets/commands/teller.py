@@ -69,11 +69,21 @@ class Teller:
             with self._lock:
                 self._wipe()
 
-    def line(self, text: str = "", **style: bool | str) -> None:
+    def line(
+        self, text: str = "", *, fg: str | None = None, bold: bool = False, dim: bool = False
+    ) -> None:
         """One line that stays."""
         with self._lock:
             self._wipe()
-            click.secho(text, file=self._stream, **style)  # type: ignore[arg-type]
+            click.secho(text, file=self._stream, fg=fg, bold=bold, dim=dim)
+
+    def watch(self, news: News) -> None:
+        """Take one thing that happened, for the live line only."""
+        with self._lock:
+            if news.kind == "began":
+                self._step = _Step(news.step)
+            elif news.kind in ("ended", "failed"):
+                self._step = None
 
     def tell(self, news: News) -> None:
         """Take one thing that happened; a step is told when it is over."""
@@ -96,7 +106,7 @@ class Teller:
             self.line(f"  {step.name:26} {_made(made)}, {seconds}")
         if checked := step.of("checked"):
             for text, bad in _checked(step.name.removeprefix("check_"), checked):
-                self.line(text, fg="yellow") if bad else self.line(text)
+                self.line(text, fg="yellow" if bad else None)
         for item in failed:
             head, *rest = item.text.splitlines() or ["failed"]
             self.line(f"  {item.step:26} FAILED: {head}", fg="red")

@@ -69,7 +69,7 @@ def _compare(teller: Teller, world: WorldReport, found: dict[str, set[str]]) -> 
         ids = found.get(_FOUND_AS[kind], set())
         verdict = "the same ones" if planted == ids else _difference(planted, ids)
         text = f"  {kind:12} {layer:12} {len(planted):8} {len(ids):8}   {verdict}"
-        teller.line(text) if planted == ids else teller.line(text, fg="red")
+        teller.line(text, fg=None if planted == ids else "red")
         same = same and planted == ids
     return same
 

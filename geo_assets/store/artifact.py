@@ -135,7 +135,13 @@ class ArtifactStore:
         return self.objects.address(f"{artifact.data_prefix}/{artifact.object(name).name}")
 
     async def collect_garbage(
-        self, asset: Sequence[str], partition: str | None, *, keep: int, abandon: bool = False
+        self,
+        asset: Sequence[str],
+        partition: str | None,
+        *,
+        keep: int,
+        abandon: bool = False,
+        dry_run: bool = False,
     ) -> Collected:
         """Delete the objects of old versions and of dead attempts; see `gc`.
 
@@ -145,8 +151,10 @@ class ArtifactStore:
             keep: Versions to retain, the current one included; at least 1.
             abandon: Also delete unfinished attempts on the current version. Their writers,
                 if they still run, will get a `CommitConflict`.
+            dry_run: Only say what would be deleted.
         """
-        return await collect(self.objects, Place.of(asset, partition), keep=keep, abandon=abandon)
+        place = Place.of(asset, partition)
+        return await collect(self.objects, place, keep=keep, abandon=abandon, dry_run=dry_run)
 
     async def rebuild(self, asset: Sequence[str]) -> int:
         """Write `collection.json` and every `item.json` of an asset anew from its commits.

@@ -39,8 +39,10 @@ class Collected:
     """The number of the fence, if one was committed."""
 
 
-async def collect(objects: ObjectStore, place: Place, *, keep: int, abandon: bool) -> Collected:
-    """Fence (if asked), mark and sweep one partition.
+async def collect(
+    objects: ObjectStore, place: Place, *, keep: int, abandon: bool, dry_run: bool = False
+) -> Collected:
+    """Fence (if asked), mark and sweep one partition; a dry run changes nothing.
 
     A reader that still reads a version older than the `keep` newest ones loses it.
 
@@ -50,7 +52,7 @@ async def collect(objects: ObjectStore, place: Place, *, keep: int, abandon: boo
     """
     if keep < 1:
         raise ConfigError("At least the current version is kept", f"keep={keep}", place.label)
-    fence = await _fence(objects, place) if abandon else None
+    fence = await _fence(objects, place) if abandon and not dry_run else None
     newest = await newest_sequence(objects, place)
     retained = await _retained(objects, place, newest, keep)
     doomed = [
@@ -60,7 +62,10 @@ async def collect(objects: ObjectStore, place: Place, *, keep: int, abandon: boo
         and base < newest
         and f"{place.data}/{folder}" not in retained
     ]
-    removed = [await objects.delete_folder(folder) for folder in doomed]
+    removed = [
+        await (_weigh(objects, folder) if dry_run else objects.delete_folder(folder))
+        for folder in doomed
+    ]
     return Collected(
         kept=len(retained),
         folders=tuple(doomed),
@@ -68,6 +73,12 @@ async def collect(objects: ObjectStore, place: Place, *, keep: int, abandon: boo
         bytes=sum(size for _, size in removed),
         fence=fence,
     )
+
+
+async def _weigh(objects: ObjectStore, folder: str) -> tuple[int, int]:
+    """How many objects a folder has, and their bytes."""
+    sizes = [meta.size async for meta in objects.list(folder)]
+    return len(sizes), sum(sizes)
 
 
 async def _retained(objects: ObjectStore, place: Place, newest: int, keep: int) -> set[str]:
