@@ -19,6 +19,7 @@ Coordinates = NDArray[np.float64]
 
 _PLACE = re.compile(r"^(.*?)\[(\S+) (\S+)\]$")
 _ORIENTATIONS = ("ccw", "cw")
+_XY = np.complex128  # two coordinates compared at once
 
 TYPE_NAMES = ("Point", "LineString", "LinearRing", "Polygon", "MultiPoint", "MultiLineString",
               "MultiPolygon", "GeometryCollection")  # fmt: skip
@@ -51,13 +52,15 @@ def usable(geometries: Geometries, valid: Mask) -> Mask:
 
     Args:
         geometries: Shape (n,).
-        valid: `shapely.is_valid` of them; a valid geometry is finite.
+        valid: Which of them are valid and not empty: those are finite too.
     """
-    present: Mask = ~(shapely.is_missing(geometries) | shapely.is_empty(geometries))
-    doubtful = np.flatnonzero(present & ~valid)
-    xy, index = shapely.get_coordinates(geometries[doubtful], return_index=True)
-    present[doubtful[index[~np.isfinite(xy).all(axis=1)]]] = False
-    return present
+    good = valid.copy()
+    doubtful = np.flatnonzero(~valid)
+    few = geometries[doubtful]
+    good[doubtful] = ~(shapely.is_missing(few) | shapely.is_empty(few))
+    xy, index = shapely.get_coordinates(few, return_index=True)
+    good[doubtful[index[~np.isfinite(xy).all(axis=1)]]] = False
+    return good
 
 
 def shape_defects(
@@ -73,12 +76,12 @@ def shape_defects(
     Args:
         geometries: Shape (n,), in the CRS of `metric`.
         rows: Their positions in the layer.
-        valid: `shapely.is_valid` of them: it is the dearest test, so it is made once.
+        valid: Which of them are valid and not empty: the dearest test, so it is made once.
         rules: What is declared.
         metric: Metres in the layer's CRS.
     """
     good = usable(geometries, valid)
-    yield from _absent(geometries, rows, good)
+    yield from _absent(geometries[~good], rows[~good])
     geometries, rows, valid = geometries[good], rows[good], valid[good]
     yield from _types(geometries, rows, rules.geometry_types)
     bounds = shapely.bounds(geometries)
@@ -100,13 +103,13 @@ def shape_defects(
         yield from _slivers(geometries[fit], rows[fit], rules.sliver_width_m, metric)
 
 
-def _absent(geometries: Geometries, rows: Rows, good: Mask) -> Iterator[Found]:
+def _absent(geometries: Geometries, rows: Rows) -> Iterator[Found]:
     missing = shapely.is_missing(geometries)
     empty = shapely.is_empty(geometries)
     for kind, mask, detail in (
         ("null_geometry", missing, "The feature has no geometry."),
         ("empty_geometry", empty, "The geometry has no coordinates."),
-        ("non_finite", ~good & ~missing & ~empty, "A coordinate is NaN or infinite."),
+        ("non_finite", ~missing & ~empty, "A coordinate is NaN or infinite."),
     ):
         for row in rows[mask]:
             yield Found(kind=kind, rows=(int(row),), geometry=None, detail=detail)
@@ -170,7 +173,7 @@ def _collapsed(geometries: Geometries) -> Mask:
 
 def _repeated(geometries: Geometries, rows: Rows) -> Iterator[Found]:
     """Neighbouring vertices of a line or ring that are equal."""
-    owner, place = _edges_where(geometries, lambda a, b: (a == b)[:, 0] & (a == b)[:, 1])
+    owner, place = _edges_where(geometries, lambda a, b: a.view(_XY)[:, 0] == b.view(_XY)[:, 0])
     for at, first, number in zip(
         *np.unique(owner, return_index=True, return_counts=True), strict=True
     ):

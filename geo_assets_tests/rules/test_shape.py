@@ -16,7 +16,7 @@ SQUARE = shapely.box(400_000, 5_500_000, 400_010, 5_500_010)
 def examine(shape: object, crs: str = "EPSG:32633", **rules: object) -> list[Found]:
     shapes = np.array([shape], object)
     with np.errstate(invalid="ignore"):
-        valid = shapely.is_valid(shapes)
+        valid = shapely.is_valid(shapes) & ~shapely.is_empty(shapes)
     found = shape_defects(shapes, np.array([7]), valid, ShapeRules(**rules), Metric(crs))
     listed = list(found)
     assert all(one.rows == (7,) for one in listed)
