@@ -14,7 +14,7 @@ from geo_assets.kernels.label_grid import Array
 
 MAX_PAIRS = 1 << 21
 """Candidate pairs looked at together at most."""
-_BLOCK_VERTICES = 1 << 22
+_BLOCK_VERTICES = 1 << 23
 """Coordinates of right geometries that are decoded together at most, but for a single giant."""
 _BLOCK_ROWS = 1 << 18
 _PREPARED_VERTICES = 1 << 20
@@ -111,6 +111,27 @@ class Blocks:
         return last
 
 
+class Shelf:
+    """Right geometries by row, decoded when they are first asked for."""
+
+    def __init__(self, index: RightIndex) -> None:
+        self._index = index
+        self._held = 0
+        self._shapes = np.full(index.rows, None, object)
+
+    def take(self, rows: Array) -> Array:
+        """The geometries of some rows, which ascend and can be compared."""
+        absent = rows[shapely.is_missing(self._shapes[rows])]
+        more = int(self._index.sizes[absent].sum())
+        if self._held and self._held + more > _BLOCK_VERTICES:
+            self._shapes[:] = None
+            self._held, absent = 0, rows
+            more = int(self._index.sizes[rows].sum())
+        self._shapes[absent] = self._index.shapes(absent)
+        self._held += more
+        return self._shapes[rows]
+
+
 def portions(load: Array, limit: int = MAX_PAIRS) -> Iterator[slice]:
     """Slices of items whose loads sum up to at most `limit`, or that are one item."""
     ends = np.cumsum(load)
@@ -128,13 +149,29 @@ def matches(rule: JoinRule, block: Block, shapes: Array, bounds: Array) -> tuple
     `shapes` has no None; `bounds` are its boxes, widened by the distance of `dwithin`.
     """
     left, right = block.tree.query(shapely.box(*bounds.T))
+    hit = fulfilled(rule, shapes, left, (block.shapes, right, block.sizes), block.valid[right])
+    return left[hit], block.rows[right[hit]]
+
+
+def fulfilled(
+    rule: JoinRule, shapes: Array, left: Array, right: tuple[Array, Array, Array], valid: Array
+) -> Array:
+    """Whether each pair fulfils the predicate.
+
+    Args:
+        rule: The predicate.
+        shapes: Left geometries, none of them None.
+        left: The position in `shapes` of each pair.
+        right: Right geometries, the position of each pair, the geometries' sizes.
+        valid: Whether the right geometry of each pair is valid.
+    """
     sizes = shapely.get_num_coordinates(shapes)
-    sound = (shapely.is_valid(shapes)[left]) & block.valid[right]
+    sound = shapely.is_valid(shapes)[left] & valid
     hit = np.empty(len(left), bool)
     for part, fixed in ((np.flatnonzero(sound), None), (np.flatnonzero(~sound), rule.predicate)):
         hit[part] = _test(rule, (shapes, left[part], sizes),
-                          (block.shapes, right[part], block.sizes), fixed)  # fmt: skip
-    return left[hit], block.rows[right[hit]]
+                          (right[0], right[1][part], right[2]), fixed)  # fmt: skip
+    return hit
 
 
 def _test(

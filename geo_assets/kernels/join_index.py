@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,15 +16,14 @@ from geo_assets.kernels.join_layer import Layer, Project, decode, parse_crs
 from geo_assets.kernels.join_spec import JoinIndexSpec, JoinRule
 from geo_assets.kernels.label_grid import Array, LabelGrid
 from geo_assets.kernels.label_grid_build import Edges, build, make_cells
-from geo_assets.model import KernelResult, OutputFile
+from geo_assets.model import JSON, KernelResult, OutputFile
 
 _BATCH = 1 << 15
 _MAX_EDGES = 1 << 23
 """A right side with more edges than this gets no grid: building one would take over 1 GiB."""
 _EDGES_PER_ROW = 16
 """A grid pays off from one left row per this many edges."""
-_POLYGONAL = (3, 6)
-_BINARY = "application/octet-stream"
+_POLYGONAL = (-1, 3, 6)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,7 +80,7 @@ def index_bytes(spec: JoinIndexSpec) -> int:
 
 
 def join_index_kernel(spec: JoinIndexSpec, workdir: Path) -> KernelResult:
-    """Prepare the right side.
+    """Prepare the right side. All files stay in the folder of the one named in the result.
 
     Raises:
         InputError: A file is not usable GeoParquet, or in another CRS than declared.
@@ -92,34 +90,30 @@ def join_index_kernel(spec: JoinIndexSpec, workdir: Path) -> KernelResult:
     layer, left = Layer.open(spec.right), Layer.open(spec.left)
     left.projection(spec.rule.crs)
     project, operation = layer.projection(spec.rule.crs)
-    bounds, sizes, kinds, valid = _normalise(layer, project, workdir / "right.arrow")
-    np.save(workdir / "bounds.npy", bounds)
-    np.save(workdir / "sizes.npy", sizes)
-    np.save(workdir / "valid.npy", valid)
-    comparable = np.flatnonzero(sizes > 0)
-    edges = int(sizes.sum())
-    worth = (
-        edges <= min(_EDGES_PER_ROW * left.rows, _MAX_EDGES) and spec.rule.predicate != "dwithin"
-    )
-    cells, loose = None, comparable
-    if worth and len(comparable) and np.isin(kinds[comparable], _POLYGONAL).all():
-        cells = _build_grid(workdir, bounds, valid & (sizes > 0), left.rows)
-        loose = comparable if cells is None else comparable[~valid[comparable]]
-    np.save(workdir / "loose.npy", loose)
+    worth = min(_EDGES_PER_ROW * left.rows, _MAX_EDGES) if spec.rule.predicate != "dwithin" else 0
+    found = _normalise(layer, project, workdir / "right.arrow", worth)
+    for name in ("bounds", "sizes", "valid"):
+        np.save(workdir / f"{name}.npy", getattr(found, name))
+    comparable = found.sizes > 0
+    cells: dict[str, Any] | None = None
+    loose = comparable
+    if found.edges is not None and len(found.edges.start):
+        usable = comparable & found.valid
+        lattice = make_cells(found.bounds[usable], left.rows, found.edges)
+        cells = build(found.edges, lattice).save(workdir)
+        loose = comparable & ~found.valid
+    np.save(workdir / "loose.npy", np.flatnonzero(loose))
     (workdir / "index.json").write_text(json.dumps({"cells": cells}))
+    RightIndex.open(workdir)
     facts = {
         "right_rows": layer.rows,
-        "right_not_comparable": int(layer.rows - len(comparable)),
+        "right_not_comparable": int(layer.rows - comparable.sum()),
         "right_operation": operation,
-        "right_invalid": int((~valid[comparable]).sum()),
+        "right_invalid": int((comparable & ~found.valid).sum()),
         "grid_cells": cells["nx"] * cells["ny"] if cells else 0,
     }
-    RightIndex.open(workdir)
-    files = tuple(
-        OutputFile.of(path, path.name, _BINARY, roles=("index",))
-        for path in sorted(workdir.iterdir())
-    )
-    return KernelResult(files=files, facts=facts)
+    face = OutputFile.of(workdir / "index.json", "index.json", JSON, roles=("index",))
+    return KernelResult(files=(face,), facts=facts)
 
 
 def _check_units(rule: JoinRule) -> None:
@@ -128,45 +122,39 @@ def _check_units(rule: JoinRule) -> None:
                           f"a {rule.predicate} join", "Give a projected crs.")  # fmt: skip
 
 
-def _normalise(
-    layer: Layer, project: Project | None, path: Path
-) -> tuple[Array, Array, Array, Array]:
-    """Write the geometry in the join's CRS; give boxes, sizes, type ids and validity."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Found:
+    bounds: Array
+    sizes: Array
+    valid: Array
+    edges: Edges | None
+    """Of the valid polygons; None if not all is polygonal or there are too many."""
+
+
+def _normalise(layer: Layer, project: Project | None, path: Path, most: int) -> _Found:
+    """Write the geometry in the join's CRS and look at it once; keep `most` edges at most."""
     schema = pa.schema([("wkb", pa.large_binary())])
-    facts = [(np.zeros((0, 4)), np.zeros(0, np.int32), np.zeros(0, np.int32), np.zeros(0, bool))]
+    facts = [(np.zeros((0, 4)), np.zeros(0, np.int32), np.zeros(0, bool))]
+    parts: list[Edges] | None = [] if most else None
+    held = 0
     with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, schema) as writer:
-        for _, batch in layer.batches([layer.geometry], 0, layer.rows, _BATCH):
+        for row, batch in layer.batches([layer.geometry], 0, layer.rows, _BATCH):
             source = batch.column(0)
             shapes = decode(source, project, layer.path.name)
-            missing = shapely.is_missing(shapes)
-            if project is None and missing.sum() == source.null_count:
+            kinds, valid = shapely.get_type_id(shapes), shapely.is_valid(shapes)
+            if project is None and (kinds < 0).sum() == source.null_count:
                 wkb = source.cast(pa.large_binary())
             else:
                 wkb = pa.array(shapely.to_wkb(shapes), pa.large_binary())
             writer.write_batch(pa.record_batch([wkb], schema=schema))
-            facts.append((shapely.bounds(shapes),
-                          shapely.get_num_coordinates(shapes).astype(np.int32),
-                          shapely.get_type_id(shapes).astype(np.int32),
-                          shapely.is_valid(shapes)))  # fmt: skip
-    bounds, sizes, kinds, valid = (np.concatenate(part) for part in zip(*facts, strict=True))
-    return bounds, sizes, kinds, valid
-
-
-def _build_grid(folder: Path, bounds: Array, usable: Array, points: int) -> dict[str, Any] | None:
-    """Write the grid of the usable polygons and give its cells; None without any."""
-    if not usable.any():
-        return None
-    with pa.memory_map(str(folder / "right.arrow")) as source:
-        table = pa.ipc.open_file(source).read_all()
-    parts, row = [], 0
-    for shapes in _shapes(table):
-        at = np.flatnonzero(usable[row : row + len(shapes)])
-        parts.append(Edges.of(shapes[at], at + row))
-        row += len(shapes)
-    edges = Edges.join(parts)
-    return build(edges, make_cells(bounds[usable], points, edges)).save(folder)
-
-
-def _shapes(table: pa.Table) -> Iterator[Array]:
-    for chunk in table.column(0).chunks:
-        yield shapely.from_wkb(chunk.to_numpy(zero_copy_only=False))
+            sizes = shapely.get_num_coordinates(shapes).astype(np.int32)
+            facts.append((shapely.bounds(shapes), sizes, valid))
+            held += int(sizes.sum())
+            if held > most or not np.isin(kinds, _POLYGONAL).all():
+                parts = None
+            if parts is not None:
+                at = np.flatnonzero(valid & (kinds >= 0))
+                parts.append(Edges.of(shapes[at], at + row))
+    bounds, sizes, valid = (np.concatenate(part) for part in zip(*facts, strict=True))
+    edges = Edges.join(parts) if parts else None
+    return _Found(bounds=bounds, sizes=sizes, valid=valid, edges=edges)

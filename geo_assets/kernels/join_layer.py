@@ -170,13 +170,22 @@ def point_coordinates(geometry: pa.Array, where: str) -> tuple[Array, Array] | N
     Little-endian WKB of one size is read in place; everything else goes through GEOS.
     """
     fast = _fixed_points(geometry)
-    if fast is not None:
+    if fast is not None or not _starts_with_point(geometry):
         return fast
     shapes = _from_wkb(geometry, where)
     kinds = shapely.get_type_id(shapes)
     if not ((kinds == 0) | (kinds == -1)).all():
         return None
     return shapely.get_x(shapes), shapely.get_y(shapes)
+
+
+def _starts_with_point(geometry: pa.Array) -> bool:
+    """Whether the first geometry may be a point: a look at its type code."""
+    for value in geometry:
+        if value.is_valid and len(wkb := value.as_py()) >= 5:
+            code = int.from_bytes(wkb[1:5], "little" if wkb[0] else "big")
+            return (code & 0x0FFFFFFF) % 1000 == 1  # ISO counts Z in thousands, EWKB sets high bits
+    return True
 
 
 def _fixed_points(geometry: pa.Array) -> tuple[Array, Array] | None:

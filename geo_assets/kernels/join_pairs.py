@@ -9,16 +9,19 @@ import numpy as np
 import pyarrow as pa
 import shapely
 
-from geo_assets.kernels.join_blocks import Blocks, Load, matches, portions
+from geo_assets.kernels.join_blocks import Blocks, Load, Shelf, fulfilled, matches, portions
 from geo_assets.kernels.join_index import RightIndex
 from geo_assets.kernels.join_layer import Project, decode, point_coordinates
 from geo_assets.kernels.join_spec import JoinRule
-from geo_assets.kernels.label_grid import EMPTY, FIRST_MIXED, Array, LabelGrid
+from geo_assets.kernels.label_grid import Array, LabelGrid
+from geo_assets.kernels.label_grid_boxes import Placed, place_boxes
 
 _POINT_PREDICATES = ("intersects", "within", "covered_by", "touches")
 """What a point can be to a polygon: its place decides."""
 _INSIDE = ("intersects", "within", "covered_by")
 """What a geometry in the interior of a polygon, away from the edges, is to it."""
+_FEW = 32
+"""Geometries of at most so many coordinates have all of them looked up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,10 +76,12 @@ class Finder:
     tally: Tally = field(default_factory=Tally)
     blocks: Blocks = field(init=False)
     loose: Blocks = field(init=False)
+    shelf: Shelf = field(init=False)
 
     def __post_init__(self) -> None:
         self.blocks = Blocks(self.index)
         self.loose = Blocks(self.index)
+        self.shelf = Shelf(self.index)
 
     def find(self, geometry: pa.Array, covering: Array | None) -> Iterator[Pairs]:
         """All pairs of a batch, for ascending runs of its rows.
@@ -89,7 +94,7 @@ class Finder:
         if grid is not None and self.rule.predicate in _POINT_PREDICATES:
             points = point_coordinates(geometry, self.where)
             if points is not None:
-                yield from self._points(grid, *points)
+                yield from self._points(grid, geometry, *points)
                 return
         if grid is None or covering is None:
             shapes = decode(geometry, self.project, self.where)
@@ -99,7 +104,7 @@ class Finder:
         self.tally.see(bounds)
         yield from self.find_shapes(geometry, shapes, bounds)
 
-    def _points(self, grid: LabelGrid, x: Array, y: Array) -> Iterator[Pairs]:
+    def _points(self, grid: LabelGrid, geometry: pa.Array, x: Array, y: Array) -> Iterator[Pairs]:
         if self.project is not None:
             x, y = self.project(x, y)
         bounds = np.stack([x, y, x, y]).T
@@ -110,11 +115,13 @@ class Finder:
             inside = self.rule.predicate in _INSIDE
             point = found.point if inside else found.point[:0]
             polygon = found.polygon if inside else found.polygon[:0]
-            extra = near[np.searchsorted(near, found.start) : np.searchsorted(near, found.stop)]
+            extra = near[_span(near, found.start, found.stop)]
+            shapes = np.full(len(x), None, object) if len(extra) else None
+            if shapes is not None:
+                shapes[extra] = shapely.points(x[extra], y[extra])
+            run = _Run(geometry, shapes, bounds, found.start, found.stop)
             more = [self._unsure(x, y, found.unsure_point, found.unsure_polygon)]
-            more += self._against(
-                self.loose, self.index.loose, extra, shapely.points(x[extra], y[extra]), bounds
-            )
+            more += self._against(self.loose, self.index.loose, run, extra)
             yield _sorted(found.start, found.stop, [(point, polygon), *more])
 
     def _unsure(self, x: Array, y: Array, point: Array, polygon: Array) -> tuple[Array, Array]:
@@ -159,49 +166,108 @@ class Finder:
                 cannot be compared.
         """
         grid = self.index.grid
-        known = np.isfinite(bounds).all(axis=1)
-        label = np.full(len(bounds), EMPTY, np.int32)
-        label[known] = FIRST_MIXED if grid is None else grid.pure_label(bounds[known])
-        hard = np.flatnonzero(label == FIRST_MIXED)
-        self.tally.by_label += int(known.sum() - len(hard))
-        near = self._near_loose(bounds)
-        near = near[label[near] != FIRST_MIXED]
-        sure = np.flatnonzero(label >= 0) if self.rule.predicate in _INSIDE else hard[:0]
         wide = bounds + np.array([-1.0, -1.0, 1.0, 1.0]) * (self.rule.distance or 0.0) * 1.000001
-        rows = self.index.near(wide[hard])
-        load = np.ones(len(bounds), np.int64)
-        if len(hard) and len(rows):
-            load[hard] += Load.of(self.index.bounds[rows]).bound(wide[hard])
-        load[near] += len(self.index.loose)
-        for part in portions(load):
-            start, stop = part.start, part.stop
-            found = [(own := _within(sure, start, stop), label[own])]
-            for at, blocks, others in (
-                (_within(hard, start, stop), self.blocks, rows),
-                (_within(near, start, stop), self.loose, self.index.loose),
-            ):
-                if len(at):
-                    own = self._decode(geometry, at) if shapes is None else shapes[at]
-                    found += self._against(blocks, others, at, own, wide)
-            yield _sorted(start, stop, found)
+        for placed in _untried(bounds) if grid is None else place_boxes(grid, bounds):
+            hard = placed.untried
+            near = np.setdiff1d(self._near_loose(bounds[placed.start : placed.stop])
+                                + placed.start, hard, assume_unique=True)  # fmt: skip
+            rows = self.index.near(wide[hard])
+            load = np.bincount(np.concatenate([placed.sure_box, placed.maybe_box]) - placed.start,
+                               minlength=placed.stop - placed.start) + 1  # fmt: skip
+            if len(hard) and len(rows):
+                load[hard - placed.start] += Load.of(self.index.bounds[rows]).bound(wide[hard])
+            load[near - placed.start] += len(self.index.loose)
+            busy = np.union1d(hard, placed.maybe_box)
+            known = np.isfinite(bounds[placed.start : placed.stop]).all(axis=1)
+            self.tally.by_label += int(known.sum()) - len(busy)
+            for part in portions(load):
+                start, stop = placed.start + part.start, placed.start + part.stop
+                run = _Run(geometry, shapes, wide, start, stop)
+                found = [self._sure(placed, start, stop), self._maybe(placed, run)]
+                found += self._against(self.blocks, rows, run, hard)
+                found += self._against(self.loose, self.index.loose, run, near)
+                yield _sorted(start, stop, found)
+
+    def _sure(self, placed: Placed, start: int, stop: int) -> tuple[Array, Array]:
+        part = _span(placed.sure_box, start, stop)
+        if self.rule.predicate not in _INSIDE:
+            part = slice(0, 0)
+        return placed.sure_box[part], placed.sure_polygon[part]
+
+    def _maybe(self, placed: Placed, run: _Run) -> tuple[Array, Array]:
+        """Those of the pairs in doubt that fulfil the predicate."""
+        part = _span(placed.maybe_box, run.start, run.stop)
+        left, right = placed.maybe_box[part], placed.maybe_polygon[part]
+        own, item = np.unique(left, return_inverse=True)
+        shapes = self._take(run, own)
+        here = ~shapely.is_missing(shapes)
+        kept = here[item]
+        left, right, item = left[kept], right[kept], (np.cumsum(here) - 1)[item[kept]]
+        shapes = shapes[here]
+        hit = self._by_vertex(shapes, item, right)
+        open_ = np.flatnonzero(~hit)
+        rows, at = np.unique(right[open_], return_inverse=True)
+        hit[open_] = fulfilled(
+            self.rule, shapes, item[open_], (self.shelf.take(rows), at, self.index.sizes[rows]),
+            self.index.valid[right[open_]],
+        )  # fmt: skip
+        return left[hit], right[hit]
+
+    def _by_vertex(self, shapes: Array, item: Array, right: Array) -> Array:
+        """Pairs that intersect because a vertex of the left geometry is inside the polygon."""
+        grid, width = self.index.grid, self.index.rows
+        if self.rule.predicate != "intersects" or grid is None:
+            return np.zeros(len(item), bool)
+        small = np.flatnonzero(shapely.get_num_coordinates(shapes) <= _FEW)
+        xy, of = shapely.get_coordinates(shapes[small], return_index=True)
+        xy, of = xy[::2], of[::2]  # the more vertices, the less each of them adds
+        inside = [small[of[found.point]] * width + found.polygon for found in grid.locate(*xy.T)]
+        return np.isin(item * width + right, np.concatenate([item[:0], *inside]))
+
+    def _take(self, run: _Run, at: Array) -> Array:
+        if run.shapes is not None:
+            return run.shapes[at]
+        return self._decode(run.geometry, at)
 
     def _against(
-        self, blocks: Blocks, rows: Array, at: Array, shapes: Array, bounds: Array
+        self, blocks: Blocks, rows: Array, run: _Run, at: Array
     ) -> list[tuple[Array, Array]]:
-        """Pairs of the left positions `at`, whose shapes are given, with some right rows."""
+        """Pairs of some left positions, those within the run, with some right rows."""
+        at = at[_span(at, run.start, run.stop)]
         if not len(at) or not len(rows):
             return []
+        shapes = self._take(run, at)
         here = ~shapely.is_missing(shapes)
         at, shapes = at[here], shapes[here]
         found = []
         for block in blocks.near(rows):
-            item, row = matches(self.rule, block, shapes, bounds[at])
+            item, row = matches(self.rule, block, shapes, run.bounds[at])
             found.append((at[item], row))
         return found
 
 
-def _within(positions: Array, start: int, stop: int) -> Array:
-    return positions[np.searchsorted(positions, start) : np.searchsorted(positions, stop)]
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """Some rows of a batch."""
+
+    geometry: pa.Array
+    shapes: Array | None
+    bounds: Array
+    start: int
+    stop: int
+
+
+def _untried(bounds: Array) -> list[Placed]:
+    """Nothing is known about any box."""
+    none = np.zeros(0, np.intp)
+    known = np.flatnonzero(np.isfinite(bounds).all(axis=1))
+    return [Placed(start=0, stop=len(bounds), sure_box=none, sure_polygon=none, maybe_box=none,
+                   maybe_polygon=none, untried=known)]  # fmt: skip
+
+
+def _span(positions: Array, start: int, stop: int) -> slice:
+    """Where ascending positions are within a run."""
+    return slice(int(np.searchsorted(positions, start)), int(np.searchsorted(positions, stop)))
 
 
 def _sorted(start: int, stop: int, parts: list[tuple[Array, Array]]) -> Pairs:

@@ -12,7 +12,7 @@ from geo_assets.kernels.join_spec import JoinChunkSpec, JoinMergeSpec, JoinRule,
 
 CHUNK_ROWS = 1 << 20
 CHUNK_BYTES = 256 << 20
-"""A chunk has about so many rows, or bytes where rows are large."""
+"""A chunk has about so many rows, or bytes where rows are large, and layers have a few chunks."""
 
 
 def plan_join(
@@ -32,7 +32,8 @@ def plan_join(
         first: Number of the first chunk, for a left side of several files.
     """
     layer = Layer.open(left)
-    target = max(1, min(CHUNK_ROWS, int(CHUNK_BYTES / max(layer.bytes_per_row, 1.0))))
+    few = max(layer.rows // 4, CHUNK_ROWS // 8)
+    target = max(1, min(CHUNK_ROWS, few, int(CHUNK_BYTES / max(layer.bytes_per_row, 1.0))))
     cuts = [0]
     for start, stop in pairwise(layer.groups):
         if stop - cuts[-1] > target and start > cuts[-1]:

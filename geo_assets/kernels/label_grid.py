@@ -22,7 +22,7 @@ import numpy.typing as npt
 Array: TypeAlias = npt.NDArray[Any]
 
 ARRAYS = ("labels", "mixed_cells", "cell_groups", "group_polygon", "group_inside", "group_edges",
-          "entries", "edges")  # fmt: skip
+          "entries", "vertices")  # fmt: skip
 """The arrays of a grid, each a file of its own so that workers can map them."""
 
 EMPTY = -1
@@ -34,7 +34,7 @@ _ERROR = 4.0e-16
 """Just above (3 + 16 u) u with u = 2**-53: Shewchuk's bound for a 2 x 2 determinant."""
 _BLOCK = 1 << 16
 """Points looked up at once: their temporaries stay in the cache."""
-_MAX_WORK = 1 << 22
+MAX_WORK = 1 << 22
 """Groups and edges looked at in one block at most, unless a single point needs more."""
 
 
@@ -120,9 +120,9 @@ class LabelGrid:
     group_edges: Array
     """(groups + 1,): where the entries of each group start."""
     entries: Array
-    """(entries,) int32: rows of `edges`."""
-    edges: Array
-    """(edges, 4) float64: ax, ay, bx, by."""
+    """(entries,) int32: the first vertex of each edge; the next one is its other end."""
+    vertices: Array
+    """(vertices, 2) float64."""
 
     def save(self, folder: Path) -> dict[str, Any]:
         """Write each array to `folder` and give what `load` needs besides."""
@@ -138,30 +138,6 @@ class LabelGrid:
         }
         return cls(cells=Cells(**cells), **arrays)
 
-    def pure_label(self, bounds: Array) -> Array:
-        """The cell label that a box (xmin, ymin, xmax, ymax) lies in entirely.
-
-        A polygon: the closed box is in its interior and in no other polygon. `EMPTY`: it touches
-        no polygon. `FIRST_MIXED`: not decided. Boxes of more than two cells a side are not tried.
-        """
-        cells = self.cells
-        low, high = cells.columns(bounds[:, 0]), cells.columns(bounds[:, 2])
-        bottom, top = cells.rows(bounds[:, 1]), cells.rows(bounds[:, 3])
-        labels = np.full(len(bounds), FIRST_MIXED, np.int32)
-        away = (high < 0) | (top < 0) | (low >= cells.nx) | (bottom >= cells.ny)
-        labels[away] = EMPTY
-        fits = (low >= 0) & (bottom >= 0) & (high < cells.nx) & (top < cells.ny)
-        fits &= (high - low <= 1) & (top - bottom <= 1)
-        at = np.flatnonzero(fits)
-        left, right = low[at].astype(np.intp), high[at].astype(np.intp)
-        lower, upper = bottom[at].astype(np.intp) * cells.nx, top[at].astype(np.intp) * cells.nx
-        found = self.labels[lower + left]
-        for corner in (lower + right, upper + left, upper + right):
-            # Pure neighbours carry the same label: an edge between them would enter one of both.
-            found = np.where(self.labels[corner] == found, found, FIRST_MIXED)
-        labels[at] = np.maximum(found, FIRST_MIXED)
-        return labels
-
     def locate(self, x: Array, y: Array) -> Iterator[Located]:
         """Every pair of a point and a polygon that holds it, for one block of points at a time.
 
@@ -174,10 +150,10 @@ class LabelGrid:
             label = self.labels[cell]
             mixed = np.flatnonzero(label <= FIRST_MIXED)
             spot, number = at[mixed], FIRST_MIXED - label[mixed].astype(np.intp)
-            work = np.cumsum(self._work(number))
-            if len(work) and work[-1] > _MAX_WORK and stop - start > 1:
+            work = np.cumsum(self.work(number))
+            if len(work) and work[-1] > MAX_WORK and stop - start > 1:
                 # Cut before the point that is too much, but after the first point at least.
-                stop = start + max(int(spot[np.searchsorted(work, _MAX_WORK)]), 1)
+                stop = start + max(int(spot[np.searchsorted(work, MAX_WORK)]), 1)
                 at = at[: np.searchsorted(at, stop - start)]
                 label = label[: len(at)]
                 mixed = np.flatnonzero(label <= FIRST_MIXED)
@@ -185,7 +161,7 @@ class LabelGrid:
             yield self._block(x, y, start, stop, (at, label, mixed, spot, number))
             start = stop
 
-    def _work(self, mixed: Array) -> Array:
+    def work(self, mixed: Array) -> Array:
         """How many groups and edges each mixed cell makes one look at."""
         first, after = self.cell_groups[mixed], self.cell_groups[mixed + 1]
         return after - first + self.group_edges[after] - self.group_edges[first]
@@ -212,14 +188,14 @@ class LabelGrid:
 
     def _resolve(self, px: Array, py: Array, mixed: Array) -> tuple[Array, Array, Array, Array]:
         """(point, group, inside, unsure) for each group of each point's mixed cell."""
-        item, group = _expand(self.cell_groups, mixed)
-        pair, slot = _expand(self.group_edges, group)
+        item, group = expand(self.cell_groups, mixed)
+        pair, slot = expand(self.group_edges, group)
         cell = self.mixed_cells[mixed]
         rx = self.cells.reference_x()[cell % self.cells.nx]
         ry = self.cells.reference_y()[cell // self.cells.nx]
         point = item[pair]
         crossed, unsure = _crossings(
-            self.edges[self.entries[slot]], px[point], py[point], rx[point], ry[point]
+            edge_ends(self.vertices, self.entries[slot]), px[point], py[point], rx[point], ry[point]
         )
         odd = (np.bincount(pair[crossed], minlength=len(item)) & 1).astype(bool)
         doubt = np.zeros(len(item), bool)
@@ -227,11 +203,26 @@ class LabelGrid:
         return item, group, self.group_inside[group] ^ odd, doubt
 
 
-def _expand(starts: Array, keys: Array) -> tuple[Array, Array]:
+def expand(starts: Array, keys: Array) -> tuple[Array, Array]:
     """(position in `keys`, slot) for every slot of every key; `starts` bounds each key's slots."""
     first = starts[keys]
     counts = starts[keys + 1] - first
     return spread(first, counts)
+
+
+def distinct(numbers: Array) -> Array:
+    """The different numbers, ascending. `numpy.unique` hashes, which takes far longer."""
+    numbers = np.sort(numbers, kind="stable")  # runs that ascend are merged
+    return numbers[np.flatnonzero(np.diff(numbers, prepend=-1))]
+
+
+def edge_ends(vertices: Array, start: Array) -> Array:
+    """(edges, 4) ax, ay, bx, by of the edges that go from these vertices to the next ones."""
+    points = vertices.view(np.complex128)[:, 0]  # 16 bytes moved at once
+    ends = np.empty((len(start), 2), np.complex128)
+    ends[:, 0] = points.take(start)
+    ends[:, 1] = points.take(start + 1)
+    return ends.view(np.float64)
 
 
 def spread(first: Array, counts: Array) -> tuple[Array, Array]:
