@@ -71,10 +71,8 @@ class GeoIOManager(dg.ConfigurableIOManager):
 
     async def _publish(
         self, context: dg.OutputContext, values: Mapping[str | None, Any]
-    ) -> dict[str | None, tuple[Artifact, Mapping[str, dg.MetadataValue]]]:
-        """Stage everything before the first commit: a value that cannot be published leaves all
-        partitions as they were.
-        """
+    ) -> dict[str | None, tuple[Artifact, dict[str, dg.MetadataValue]]]:
+        """Stage all values before the first commit, so that a wrong one leaves all as they were."""
         store = self.artifacts()
         staged = {
             partition: value
@@ -115,7 +113,7 @@ class GeoIOManager(dg.ConfigurableIOManager):
         store = self.artifacts()
         found: dict[str | None, Artifact] = {}
         if keys != [None]:
-            found |= await store.newest_of(asset, keys)
+            found.update((await store.newest_of(asset, keys)).items())
         elif (newest := await store.newest(asset, None)) is not None:
             found[None] = newest
         missing = [key for key in keys if key not in found]

@@ -85,11 +85,11 @@ def materializations(
 
 
 def stale_status(
-    instance: dg.DagsterInstance, assets: Sequence[Any], key: Sequence[str],
+    instance: dg.DagsterInstance, defs: dg.Definitions, key: Sequence[str],
     partition: str | None = None,
 ) -> str:  # fmt: skip
     """What the UI says of an asset: FRESH, STALE or MISSING."""
-    graph = dg.Definitions(assets=assets).resolve_asset_graph()
+    graph = defs.resolve_asset_graph()
     context = LoadingContextForTest(instance)
     resolver = CachingStaleStatusResolver(instance, graph, context)
     return str(resolver.get_status(dg.AssetKey(key), partition).value)

@@ -84,7 +84,7 @@ def status_after(bench, again: str, *, complete: bool = True) -> str:
         reported(UP, again, {}, complete=complete),
     ):
         assert bench.run(asset, span=("a", "b")).success
-    return stale_status(bench.instance, [up, down], DOWN.path, "a")
+    return stale_status(bench.instance, dg.Definitions(assets=[up, down]), DOWN.path, "a")
 
 
 @pytest.mark.parametrize(
