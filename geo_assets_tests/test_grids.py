@@ -134,7 +134,8 @@ GRIDS: dict[str, Grid] = {
 ENDLESS = {
     ("zero to 360", "utm"), ("zero to 360", "pacific"), ("zero to 360", "antarctic"),
     ("south pole", "utm"), ("north pole, off centre", "utm"),
-    ("north pole, off centre", "antarctic"),
+    ("north pole, off centre", "antarctic"), ("south pole", "pacific"),
+    ("north pole, off centre", "pacific"),
 }  # fmt: skip
 
 

@@ -134,14 +134,15 @@ def plan_chunks(
 def predicted_bytes(scene: Mapping[str, Any], grid: Grid) -> int:
     """Memory that cutting one chunk of a scene needs on top of a resting worker.
 
-    Measured, see the tests: GDAL's block cache, some copies of the piece that is warped with
-    its source window, and the rows of blocks that the COG driver holds.
+    GDAL's block cache, the piece that is warped with its source window and its copies, blocks
+    of the source and of the COG. Measured peaks were 0.3 to 0.9 of this (4 bands uint16 255 of
+    360 MiB, 12 bands float32 367 of 402, WorldCover 282 of 356).
     """
     itemsize = max(_itemsize(name) for file in scene["files"] for name in file["dtypes"])
     bands = int(scene["bands"]) + 1
     piece = min(grid.cell_size**2 * bands * itemsize, PIECE_BYTES)
     source = max(file["block"][0] * file["block"][1] * file["bands"] for file in scene["files"])
-    return int(_CACHE_BYTES + 6 * piece + 4 * source * itemsize + (64 << 20))
+    return int(_CACHE_BYTES + 4 * piece + 4 * source * itemsize + (96 << 20))
 
 
 def _itemsize(dtype: str) -> int:

@@ -26,7 +26,7 @@ _BLOCK_BYTES = 16 << 20
 _SMALLEST_BLOCK = 128
 """GDAL's COG driver takes none smaller; the image of a smaller cell is one padded block."""
 _UNREADABLE: tuple[type[Exception], ...] = (InputError, *GDAL_ERRORS)
-_LEVELS = {"deflate": "6", "zstd": "9"}
+_LEVELS = {"deflate": "6", "zstd": "3"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -183,5 +183,5 @@ def _photometric(profile: Profile) -> dict[str, str]:
     else:
         options["photometric"] = "minisblack"
     if "alpha" in names:
-        options["alpha"] = "unassociated"
+        options["alpha"] = "non-premultiplied"
     return options

@@ -82,7 +82,8 @@ def _numbers(layer: Layer) -> dict[str, Any]:
     if not values.size:
         return {"name": layer.name, "low": None, "high": None, "histogram": [0] * _BINS}
     low, high = np.percentile(values, (2, 98)).tolist()
-    counts, _ = np.histogram(np.clip(values, low, high), _BINS, (low, max(high, low + 1e-12)))
+    share = (np.clip(values, low, high) - low) / ((high - low) or 1)
+    counts = np.bincount(np.minimum((share * _BINS).astype(int), _BINS - 1), minlength=_BINS)
     return {"name": layer.name, "low": low, "high": high, "histogram": counts.tolist()}
 
 

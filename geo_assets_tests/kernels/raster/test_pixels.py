@@ -181,7 +181,7 @@ def test_masks_and_alpha_follow_the_pixels(make_scene: MakeScene, tmp_path: Path
     values = np.concatenate([some_values((3, 150, 200), "uint8"), mask[None] * np.uint8(255)])
     colours = (ColorInterp.red, ColorInterp.green, ColorInterp.blue, ColorInterp.alpha)
     scene = make_scene("alpha.tif", values=values, dtype="uint8", photometric="rgb",
-                       alpha="unassociated", interp=colours)  # fmt: skip
+                       alpha="non-premultiplied", interp=colours)  # fmt: skip
     (data, _), canvas, results = cut_all([scene], MERCATOR, tmp_path / "alpha")
     whole, _ = warp_whole(scene, MERCATOR, canvas, "bilinear")
     np.testing.assert_array_equal(data, whole)

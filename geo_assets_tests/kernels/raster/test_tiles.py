@@ -294,3 +294,27 @@ def test_doors_import_no_gdal() -> None:
         " & set(sys.modules)))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs Linux")
+def test_memory_stays_within_what_was_predicted(make_scene: MakeScene) -> None:
+    scene = make_scene(shape=(4, 2500, 2500), dtype="uint16", blockxsize=512, blockysize=512)
+    code = (
+        "import re, sys; from pathlib import Path\n"
+        "import geo_assets.kernels.raster.cut, pyproj\n"
+        "from geo_assets.grids import SquareGrid\n"
+        "from geo_assets.kernels.scene import SceneSpec, inspect_scene\n"
+        "from geo_assets.kernels.tiling import plan_chunks, cut_tiles\n"
+        "status = Path('/proc/self/status')  # ru_maxrss begins with that of the parent\n"
+        "peak = lambda: int(re.search(r'VmHWM:\\s+(\\d+)', status.read_text())[1]) << 10\n"
+        "scene, work, rest = Path(sys.argv[1]), Path(sys.argv[2]), peak()\n"
+        "facts = inspect_scene(SceneSpec(files=(scene,)), work).facts\n"
+        "chunks = plan_chunks(facts, SquareGrid('EPSG:32633', 30.0, 2048), [scene])\n"
+        "largest = max(chunks, key=lambda chunk: len(chunk.spec.cells))\n"
+        "cut_tiles(largest.spec, work)\n"
+        "print(peak() - rest, largest.predicted_bytes)"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(scene), str(scene.parent / "out")],
+                          capture_output=True, text=True, check=True)  # fmt: skip
+    used, predicted = map(int, done.stdout.split())
+    assert 0.2 * predicted < used < predicted
