@@ -14,7 +14,7 @@ from typing import Any, Literal, TypeAlias
 
 import dagster as dg
 
-from geo_assets.dagster_internals import free_dead_slots, process_tags
+from geo_assets.dagster_internals import Interrupted, free_dead_slots, process_tags
 from geo_assets.partitions import RANGE_END, RANGE_START
 
 PARTITION = "dagster/partition"
@@ -22,6 +22,8 @@ MEMORY_PEAK = "geo_assets/memory_peak_bytes"
 OUTCOME = "geo_assets/outcome"
 CHUNKS = "geo_assets/chunks"
 CHECKS_JOB = "checks_of_what_is_committed"
+
+INTERRUPTED = "interrupted; the next run goes on with what is not finished"
 
 _POLL_S = 0.3
 _PATIENCE = 10
@@ -82,6 +84,9 @@ def run_assets(
 
     `partitions` are contiguous in their definition; the run covers the range from the first to
     the last. `tell` hears of each thing that was made, checked or failed, as it happens.
+
+    Raises:
+        KeyboardInterrupt: A signal ended the run, which has cleaned up.
     """
     job = defs.resolve_implicit_global_asset_job_def()
     return _execute(job, instance, partitions, tell, asset_selection=list(keys))
@@ -122,6 +127,8 @@ def _execute(
             raise_on_error=False,
             **selection,
         )
+    if any(_was_interrupted(event) for event in result.all_events):
+        raise KeyboardInterrupt
     news = [item for event in result.all_events if (item := _news(event))]
     made = [item for item in news if item.kind == "made"]
     failed = [item for item in news if item.kind == "failed"]
@@ -136,6 +143,14 @@ def _execute(
         current=sum(item.current for item in made),
         peak_bytes=int(max((item.numbers.get(MEMORY_PEAK, 0) for item in made), default=0)),
     )
+
+
+def _was_interrupted(event: dg.DagsterEvent) -> bool:
+    """Whether the run ended by a signal: Dagster takes it for itself and returns normally."""
+    if event.event_type != dg.DagsterEventType.PIPELINE_FAILURE:
+        return False
+    error = event.job_failure_data.error
+    return error is not None and error.cls_name in (Interrupted.__name__, "KeyboardInterrupt")
 
 
 def _partition_tags(partitions: Sequence[str]) -> dict[str, str]:
@@ -209,7 +224,7 @@ def _news(event: dg.DagsterEvent) -> News | None:
                         text=check.description or "")  # fmt: skip
         case dg.DagsterEventType.STEP_FAILURE:
             return News(kind="failed", step=step, text=_reason(event))
-        case dg.DagsterEventType.PIPELINE_FAILURE if not event.step_key:
+        case dg.DagsterEventType.PIPELINE_FAILURE if not _was_interrupted(event):
             error = event.job_failure_data.error
             if error is not None:
                 return News(kind="failed", step=event.job_name, text=error.message.strip())
@@ -234,4 +249,5 @@ def _reason(event: dg.DagsterEvent) -> str:
     error = failure.error
     while error is not None and error.cause is not None:
         error = error.cause
-    return error.message.strip() if error else "failed"
+    text = error.message.strip() if error else "failed"
+    return INTERRUPTED if "interrupted by SIG" in text else text
