@@ -22,10 +22,12 @@ from numpy.typing import NDArray
 from pyproj import CRS
 
 from geo_assets.errors import ContractError
+from geo_assets.rules.batches import read_batches
 
 GEOMETRY = "geometry"
 COVERING = "bbox"
 COMPRESSION_LEVEL = 3
+_VERIFY_ROWS = 16_384
 _BOX = ("xmin", "ymin", "xmax", "ymax")
 _BOX_TYPE = pa.struct([(name, pa.float64()) for name in _BOX])
 
@@ -133,7 +135,7 @@ class LayerWriter:
 
 
 def verify(path: Path, schema: pa.Schema, rows: int) -> None:
-    """Open a GeoParquet file and read all of it, one row group at a time.
+    """Open a GeoParquet file and read all of it, a batch at a time.
 
     Raises:
         ContractError: It cannot be read, or its rows, columns or metadata are not as stated.
@@ -141,7 +143,7 @@ def verify(path: Path, schema: pa.Schema, rows: int) -> None:
     got: dict[str, Any] = {}
     try:
         with pq.ParquetFile(path) as file:
-            read = sum(file.read_row_group(i).num_rows for i in range(file.num_row_groups))
+            read = sum(batch.num_rows for batch in read_batches(file, _VERIFY_ROWS))
             got = {"rows": read, "columns": file.schema_arrow.names}
             geo = (file.schema_arrow.metadata or {}).get(b"geo")
     except (OSError, pa.ArrowException) as error:

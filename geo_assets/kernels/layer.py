@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from geo_assets.errors import ContractError, InputError
@@ -23,7 +24,7 @@ from geo_assets.kernels.layer_spec import LayerSpec
 from geo_assets.kernels.quarantine import Quarantine
 from geo_assets.kernels.repair import Repaired, account
 from geo_assets.kernels.reproject import plan_reprojection
-from geo_assets.kernels.spill import PARTITION_BYTES, Spill
+from geo_assets.kernels.spill import GROUP_BYTES, Spill
 from geo_assets.kernels.vector_model import BATCH_BYTES, LayerSource
 from geo_assets.kernels.vector_source import open_layer
 from geo_assets.model import KernelResult
@@ -44,10 +45,12 @@ def predicted_bytes(*, features: int, largest_feature_bytes: int = 0) -> int:
         features: Number of features in the delivery.
         largest_feature_bytes: Size of its largest geometry as WKB, where known.
     """
-    # A batch lives as Arrow, as GEOS objects of source and target, and as coordinates.
-    pass_one = 8 * BATCH_BYTES
-    # A partition lives as read, as one chunk, and as the row group being written.
-    pass_two = 3 * PARTITION_BYTES
+    # A batch lives as Arrow, as GEOS objects of source and target, and as coordinates, beside
+    # what the reader holds of the source. Measured on 300,000 polygons of 100 vertices: 200 MB.
+    pass_one = 32 * BATCH_BYTES
+    # A row group lives as read, as one chunk, in order, and as it is encoded. Measured on 1.2 M
+    # such polygons: 434 MB at the most, with what the first pass left behind.
+    pass_two = 5 * GROUP_BYTES
     return max(pass_one, pass_two) + 30 * features + 8 * largest_feature_bytes
 
 
@@ -153,7 +156,10 @@ def _take_all(
         tally.add(kept, rules.columns.key)
         spill.add(kept.batch, kept.bounds, kept.kinds)
         quarantine.add(batch, kept.source_geoms, kept.reasons, kept.details)
+        # Else this batch would live until the next one is finished.
+        del batch, kept
     spill.close()
+    pa.default_memory_pool().release_unused()
     return tally
 
 

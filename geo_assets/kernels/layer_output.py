@@ -68,8 +68,7 @@ def write_sorted(
                             bounds=span.bounds, covering=covering)  # fmt: skip
         writer = LayerWriter(folder / file_name, schema)
         while writer.rows < span.stop - span.start:
-            _, table = next(tables)
-            writer.write(table.drop_columns([DELIVERED]))
+            writer.write(next(tables).drop_columns([DELIVERED]))
         writer.close()
         files.append(OutputFile.of(folder / file_name, file_name, PARQUET,
                                    facts=_facts(span, writer.rows)))  # fmt: skip

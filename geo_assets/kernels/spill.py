@@ -21,12 +21,12 @@ from numpy.typing import NDArray
 
 from geo_assets.kernels.hilbert import hilbert_codes
 
-PARTITION_BYTES = 128 << 20
-"""Bytes of Arrow data that are sorted in memory at once."""
+PARTITION_BYTES = 64 << 20
+"""Bytes of Arrow data that are sorted in memory at once, if a row group has no more."""
 GROUP_ROWS = 100_000
 """Rows that a row group aims at: groups get 50,000 to 150,000, small layers a single one."""
-GROUP_BYTES = 64 << 20
-"""Bytes of Arrow data after which a row group ends early, where features are very large."""
+GROUP_BYTES = 96 << 20
+"""Mean bytes of Arrow data that a row group has at most: features above 2 KB make smaller ones."""
 _ROW_BITS = np.uint64(32)
 _ROW_MASK = np.uint64(0xFFFFFFFF)
 
@@ -138,7 +138,9 @@ class Spill:
         if not len(order):
             return []
         sizes = np.concatenate(self._sizes)
-        rows = -(-len(order) // max(1, round(len(order) / GROUP_ROWS)))
+        total = int(sizes.sum(dtype=np.uint64))
+        count = max(1, round(len(order) / GROUP_ROWS), -(-total // GROUP_BYTES))
+        rows = -(-len(order) // count)
         found: list[Group] = []
         for first in range(0, len(order), rows):
             ends = np.cumsum(sizes[order[first : first + rows]], dtype=np.uint64)
@@ -168,16 +170,14 @@ class Spill:
             for number, (start, stop) in enumerate(cuts)
         ]  # fmt: skip
 
-    def sorted_tables(
-        self, order: NDArray[np.uint64], groups: list[Group]
-    ) -> Iterator[tuple[Group, pa.Table]]:
-        """Pass 2: the groups with their rows, in order."""
+    def sorted_tables(self, order: NDArray[np.uint64], groups: list[Group]) -> Iterator[pa.Table]:
+        """Pass 2: the rows of each group, in order."""
         partitions = _partitions(groups)
         if len(partitions) == 1:
             table = pa.Table.from_batches(_batches(self._path, self._schema)).combine_chunks()
             self._path.unlink()
             for group in groups:
-                yield group, table.take(pa.array(order[group.start : group.stop]))
+                yield table.take(pa.array(order[group.start : group.stop]))
             return
         files = self._distribute(order, partitions)
         for path, members in zip(files, partitions, strict=True):
@@ -185,9 +185,13 @@ class Spill:
             rows = table.column(_ROW).to_numpy()
             table = table.drop_columns([_ROW]).combine_chunks()
             path.unlink()
-            for group in members:
+            for group in members[:-1]:
                 wanted = np.searchsorted(rows, order[group.start : group.stop])
-                yield group, table.take(pa.array(wanted))
+                yield table.take(pa.array(wanted))
+            # The last group takes the place of its partition, so that at most two are held.
+            wanted = np.searchsorted(rows, order[members[-1].start : members[-1].stop])
+            table = table.take(pa.array(wanted))
+            yield table
             del table
 
     @property
@@ -249,7 +253,8 @@ def _cut(first: int, ends: NDArray[np.uint64]) -> list[Group]:
     groups = []
     start, base = 0, 0
     while start < len(ends):
-        stop = int(np.searchsorted(ends, base + GROUP_BYTES, side="right"))
+        # Twice the bytes are tolerated, so that a group a little above the mean stays whole.
+        stop = int(np.searchsorted(ends, base + 2 * GROUP_BYTES, side="right"))
         stop = min(max(stop, start + 1), len(ends))
         groups.append(
             Group(start=first + start, stop=first + stop, size=int(ends[stop - 1]) - base)

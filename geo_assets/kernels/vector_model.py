@@ -12,7 +12,7 @@ from pyproj import CRS
 
 from geo_assets.rules.crs import crs_facts
 
-BATCH_BYTES = 24 << 20
+BATCH_BYTES = 8 << 20
 """Size that a batch aims at, estimated from the file's size and its number of features."""
 BATCH_ROWS = 65_536
 """Rows that a batch has at most."""

@@ -13,8 +13,10 @@ from numpy.typing import NDArray
 
 from geo_assets.errors import InputError
 from geo_assets.kernels.vector_model import LayerInfo, LayerSource, SourceBatch, batch_rows
+from geo_assets.rules.batches import read_batches
 from geo_assets.rules.geo_metadata import GeoColumn, geo_json, read_geo_column
 
+_BUFFER_BYTES = 1 << 20
 _NATIVE = {
     "point": shapely.GeometryType.POINT,
     "linestring": shapely.GeometryType.LINESTRING,
@@ -72,10 +74,11 @@ def _fields(path: Path, drop: set[str | None]) -> pa.Schema:
 def _read(path: Path, fields: pa.Schema, column: GeoColumn) -> Iterator[SourceBatch]:
     row = 0
     try:
-        with pq.ParquetFile(path) as file:
+        # With a buffer size pages are read as they come, not a whole column chunk at once.
+        with pq.ParquetFile(path, buffer_size=_BUFFER_BYTES) as file:
             rows = batch_rows(path.stat().st_size * 2, column.rows)
             names = [*fields.names, column.name]
-            for batch in file.iter_batches(batch_size=rows, columns=names):
+            for batch in read_batches(file, rows, names):
                 geometry = batch.column(column.name)
                 yield SourceBatch(
                     row=row,
@@ -142,7 +145,7 @@ def _open_plain(path: Path, xy_columns: tuple[str, str]) -> LayerSource:
     def read() -> Iterator[SourceBatch]:
         row = 0
         with pq.ParquetFile(path) as file:
-            for batch in file.iter_batches(batch_size=batch_rows(path.stat().st_size, rows)):
+            for batch in read_batches(file, batch_rows(path.stat().st_size, rows)):
                 x, y = (batch.column(name).cast(pa.float64()) for name in xy_columns)
                 x_values, y_values = (part.to_numpy(zero_copy_only=False) for part in (x, y))
                 known = ~(np.isnan(x_values) & np.isnan(y_values))

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from pyproj import Transformer
 
 from geo_assets.model import Findings, KernelResult, OutputFile
+from geo_assets.rules.batches import read_batches
 from geo_assets.rules.geo_metadata import read_geo_column
 from geo_assets.rules.wkb import read_wkb
 
@@ -22,6 +23,7 @@ MAX_SVG_BYTES = 16 << 10
 MAX_THUMBNAIL_BYTES = 700
 _OUTLINE_ROWS = 50_000
 """Layers with more features are drawn by density, which reads only bounding boxes."""
+_ROWS = 8192
 _OUTLINES = 600
 _LOOK_BYTES = 150
 """Bytes of an outline element around its path data."""
@@ -194,8 +196,8 @@ def _geometries(paths: Sequence[Path]) -> Iterator[tuple[int, NDArray[np.object_
     for path in paths:
         name = read_geo_column(path).name
         with pq.ParquetFile(path) as file:
-            for group in range(file.num_row_groups):
-                geoms = read_wkb(file.read_row_group(group, columns=[name]).column(0))
+            for batch in read_batches(file, _ROWS, [name]):
+                geoms = read_wkb(batch.column(0))
                 yield first, geoms
                 first += len(geoms)
 
