@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,14 @@ import shapely
 from numpy.typing import NDArray
 from pyproj import Transformer
 
+from geo_assets.kernels.svg_map import (
+    INK,
+    Frame,
+    density_paths,
+    outline_path,
+    red_dots,
+    svg_document,
+)
 from geo_assets.model import Findings, KernelResult, OutputFile
 from geo_assets.rules.batches import read_batches
 from geo_assets.rules.geo_metadata import read_geo_column
@@ -31,11 +38,6 @@ _SPECK = 2.0
 """Pixels below which a feature has no outline worth drawing."""
 _WIDTH = 480
 _MAX_HEIGHT = 480
-_MARGIN = 6
-# Colours with enough contrast on white and on black: pictures cannot know the page's theme.
-_INK = "#4c8dbf"
-_RED = "#e5484d"
-_GREY = "#8a8f98"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,30 +52,6 @@ class LayerPreview:
     """The picture in words, with its numbers."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Frame:
-    """From the layer's CRS to pixels, y down."""
-
-    bounds: tuple[float, float, float, float]
-    width: float
-    height: float
-
-    @property
-    def scale(self) -> float:
-        """Pixels in a unit of the CRS."""
-        left, bottom, right, top = self.bounds
-        across, up = max(right - left, 1e-9), max(top - bottom, 1e-9)
-        inner = 2 * _MARGIN
-        return min((self.width - inner) / across, (self.height - inner) / up)
-
-    def pixels(self, xy: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Shape (n, 2) in the CRS to shape (n, 2) in pixels."""
-        left, bottom, right, top = self.bounds
-        middle = np.array([(left + right) / 2, (bottom + top) / 2])
-        centre = np.array([self.width / 2, self.height / 2])
-        return np.asarray(centre + (xy - middle) * [self.scale, -self.scale])
-
-
 def layer_preview(paths: Sequence[Path], findings: Findings | None = None) -> LayerPreview:
     """Draw the parts of a layer.
 
@@ -86,14 +64,16 @@ def layer_preview(paths: Sequence[Path], findings: Findings | None = None) -> La
     bounds = _bounds(boxes)
     alt = _alt(len(boxes), findings)
     if bounds is None:
-        return LayerPreview(svg=_svg(_WIDTH, 40, alt, ""), thumbnail=_svg(72, 16, "", ""), alt=alt)
+        return LayerPreview(
+            svg=svg_document(_WIDTH, 40, alt, ""), thumbnail=svg_document(72, 16, "", ""), alt=alt
+        )
     ratio = (bounds[3] - bounds[1]) / max(bounds[2] - bounds[0], 1e-9)
     height = float(np.clip(_WIDTH * ratio, 60, _MAX_HEIGHT))
-    frame = _Frame(bounds=bounds, width=_WIDTH, height=height)
-    dots = _dots(frame.pixels(places), 3.5)
-    room = MAX_SVG_BYTES - len(_svg(_WIDTH, height, alt, dots).encode())
-    svg = _svg(_WIDTH, height, alt, _drawing(paths, boxes, frame, room) + dots)
-    small = _Frame(bounds=bounds, width=72, height=max(16.0, 72 * height / _WIDTH))
+    frame = Frame(bounds=bounds, width=_WIDTH, height=height)
+    marks = red_dots(frame.pixels(places), 3.5)
+    room = MAX_SVG_BYTES - len(svg_document(_WIDTH, height, alt, marks).encode())
+    svg = svg_document(_WIDTH, height, alt, _drawing(paths, boxes, frame, room) + marks)
+    small = Frame(bounds=bounds, width=72, height=max(16.0, 72 * height / _WIDTH))
     return LayerPreview(svg=svg, thumbnail=_thumbnail(boxes, places, small), alt=alt)
 
 
@@ -137,7 +117,7 @@ def _defect_places(paths: Sequence[Path], findings: Findings | None) -> NDArray[
     return np.asarray(xy[np.isfinite(xy).all(axis=1)])
 
 
-def _drawing(paths: Sequence[Path], boxes: NDArray[np.float64], frame: _Frame, room: int) -> str:
+def _drawing(paths: Sequence[Path], boxes: NDArray[np.float64], frame: Frame, room: int) -> str:
     """Outlines of the largest features, over the density of all where not all have one."""
     outlines = _outlines(paths, boxes, frame) if len(boxes) <= _OUTLINE_ROWS else []
     if len(outlines) == len(boxes) and sum(map(len, outlines)) < room - _LOOK_BYTES:
@@ -146,13 +126,13 @@ def _drawing(paths: Sequence[Path], boxes: NDArray[np.float64], frame: _Frame, r
     return squares + _stroked(outlines, room - len(squares))
 
 
-def _squares(boxes: NDArray[np.float64], frame: _Frame, room: int) -> str:
+def _squares(boxes: NDArray[np.float64], frame: Frame, room: int) -> str:
     """Density in cells as small as `room` bytes allow."""
     text = ""
     for cell in (6.0, 8.0, 12.0, 16.0, 24.0, 48.0):
         text = "".join(
-            f'<path d="{data}" stroke="{_INK}" stroke-width="{cell:g}" opacity=".{2 * level + 2}"/>'
-            for level, data in enumerate(_density(boxes, frame, cell))
+            f'<path d="{data}" stroke="{INK}" stroke-width="{cell:g}" opacity=".{2 * level + 2}"/>'
+            for level, data in enumerate(density_paths(boxes, frame, cell))
             if data
         )
         if len(text) <= room:
@@ -169,11 +149,11 @@ def _stroked(outlines: list[str], room: int) -> str:
         if left < 0:
             break
         kept.append(data)
-    look = f'fill="{_INK}" fill-opacity=".1" fill-rule="evenodd" stroke="{_INK}" stroke-width=".8"'
+    look = f'fill="{INK}" fill-opacity=".1" fill-rule="evenodd" stroke="{INK}" stroke-width=".8"'
     return f'<path d="{"".join(kept)}" {look}/>' if kept else ""
 
 
-def _outlines(paths: Sequence[Path], boxes: NDArray[np.float64], frame: _Frame) -> list[str]:
+def _outlines(paths: Sequence[Path], boxes: NDArray[np.float64], frame: Frame) -> list[str]:
     """Path data of the largest features, largest first; nothing where most are specks."""
     extent = np.nan_to_num((boxes[:, 2:] - boxes[:, :2]).max(axis=1) * frame.scale)
     large = np.flatnonzero(extent >= _SPECK)
@@ -188,7 +168,7 @@ def _outlines(paths: Sequence[Path], boxes: NDArray[np.float64], frame: _Frame) 
             geoms[[row - first for row in rows]], 0.8 / frame.scale, preserve_topology=False
         )
         shapes |= dict(zip(rows, slim, strict=True))
-    return [text for row in large if (text := _path(shapes[int(row)], frame))]
+    return [text for row in large if (text := outline_path(shapes[int(row)], frame))]
 
 
 def _geometries(paths: Sequence[Path]) -> Iterator[tuple[int, NDArray[np.object_]]]:
@@ -202,68 +182,18 @@ def _geometries(paths: Sequence[Path]) -> Iterator[tuple[int, NDArray[np.object_
                 first += len(geoms)
 
 
-def _path(geom: shapely.Geometry, frame: _Frame) -> str:
-    """Path data of all lines of a geometry, in whole pixels."""
-    parts = shapely.get_parts(shapely.boundary(geom) if shapely.get_dimensions(geom) == 2 else geom)
-    data = []
-    for part in shapely.get_parts(parts):
-        pixels = np.rint(frame.pixels(shapely.get_coordinates(part))).astype(int)
-        keep = np.r_[True, (np.diff(pixels, axis=0) != 0).any(axis=1)] if len(pixels) else []
-        pixels = pixels[keep]
-        if len(pixels) > 1:
-            steps = " ".join(f"{x} {y}" for x, y in np.diff(pixels, axis=0))
-            data.append(f"M{pixels[0, 0]} {pixels[0, 1]}l{steps}".replace(" -", "-"))
-    return "".join(data)
-
-
-def _density(boxes: NDArray[np.float64], frame: _Frame, cell: float, classes: int = 4) -> list[str]:
-    """Path data of square cells as strokes, one string for each class of features in a cell."""
-    known = boxes[np.isfinite(boxes).all(axis=1)]
-    pixels = frame.pixels((known[:, :2] + known[:, 2:]) / 2)
-    cells = np.floor(pixels / cell).astype(int)[:, ::-1]
-    places, counts = np.unique(cells, axis=0, return_counts=True)
-    share = np.log2(counts) / max(float(np.log2(counts.max())), 1e-9)
-    rank = np.minimum(classes - 1, share * classes).astype(int)
-    return [_runs(places[rank == level], cell) for level in range(classes)]
-
-
-def _runs(places: NDArray[np.int64], cell: float) -> str:
-    """Cells (row, column), sorted, as strokes of the width `cell`: a row's neighbours share one."""
-    if not len(places):
-        return ""
-    step = np.diff(places, axis=0)
-    starts = np.flatnonzero(np.r_[True, (step[:, 0] != 0) | (step[:, 1] != 1)])
-    lengths = np.diff(np.r_[starts, len(places)])
-    return "".join(
-        f"M{column * cell:g} {(row + 0.5) * cell:g}h{length * cell:g}"
-        for (row, column), length in zip(places[starts], lengths, strict=True)
-    )
-
-
-def _dots(pixels: NDArray[np.float64], radius: float) -> str:
-    return "".join(
-        f'<circle cx="{x:.0f}" cy="{y:.0f}" r="{radius:g}" fill="{_RED}"/>' for x, y in pixels
-    )
-
-
-def _thumbnail(boxes: NDArray[np.float64], places: NDArray[np.float64], frame: _Frame) -> str:
+def _thumbnail(boxes: NDArray[np.float64], places: NDArray[np.float64], frame: Frame) -> str:
     """Density in coarse cells and the first defects, as much as 700 bytes hold."""
     for cell in (4.0, 6.0, 8.0, 12.0, 18.0, 36.0):
         for dots in (12, 6, 3, 0):
-            data = "".join(_density(boxes, frame, cell, classes=1))
-            body = f'<path d="{data}" stroke="{_INK}" stroke-width="{cell:g}"/>' + _dots(
+            data = "".join(density_paths(boxes, frame, cell, classes=1))
+            body = f'<path d="{data}" stroke="{INK}" stroke-width="{cell:g}"/>' + red_dots(
                 frame.pixels(places[:dots]), 2
             )
-            svg = _svg(frame.width, frame.height, "", body)
+            svg = svg_document(frame.width, frame.height, "", body)
             if len(svg.encode()) <= MAX_THUMBNAIL_BYTES and (dots or not len(places)):
                 return svg
-    return _svg(frame.width, frame.height, "", "")
-
-
-def _svg(width: float, height: float, title: str, body: str) -> str:
-    words = f"<title>{escape(title)}</title>" if title else ""
-    return (f'<svg xmlns="http://www.w3.org/2000/svg" width="{width:.0f}" height="{height:.0f}">'
-            f"{words}{body}</svg>")  # fmt: skip
+    return svg_document(frame.width, frame.height, "", "")
 
 
 def _alt(features: int, findings: Findings | None) -> str:
