@@ -8,6 +8,7 @@ from __future__ import annotations
 import dagster as dg
 
 from geo_assets.assembly import assemble
+from geo_assets.assets.map import map_asset
 from geo_assets.assets.raster_tiles import raster_tiles_asset
 from geo_assets.assets.spatial_join import spatial_join_asset
 from geo_assets.assets.topology_report import topology_report_asset
@@ -65,6 +66,14 @@ defs = assemble(
         zones="districts",
         key="district_id",
         statistics=("count", "mean", "min", "max", "stdev"),
+        partitions=SCENES,
+    ),
+    map_asset(
+        "map",
+        scenes="core/scene_tiles",
+        layers=["core/districts"],
+        report="out/topology_report",
+        attribution="Made-up data",
         partitions=SCENES,
     ),
 )

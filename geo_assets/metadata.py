@@ -38,7 +38,18 @@ async def artifact_metadata(
     metadata |= _numbers(artifact.properties.get("numbers", {}))
     metadata |= _texts(artifact.properties.get("texts", {}))
     metadata |= _table(artifact.properties)
+    metadata |= _pages(store, artifact)
     metadata |= await _pictures(store, artifact)
+    return metadata
+
+
+def _pages(store: ArtifactStore, artifact: Artifact) -> dict[str, dg.MetadataValue]:
+    """Where maps lie: a link where a browser can follow it, else the address to copy."""
+    metadata: dict[str, dg.MetadataValue] = {}
+    for stored in artifact.with_role("map"):
+        address = store.address(artifact, stored.name)
+        web = address.startswith(("https://", "http://"))
+        metadata["map"] = dg.MetadataValue.url(address) if web else dg.MetadataValue.path(address)
     return metadata
 
 

@@ -33,7 +33,7 @@ def draw(spec: PreviewSpec, workdir: Path) -> KernelResult:
     layers = _stacked(spec) if spec.stacked else _mosaic(spec)
     colours, numbers = paint(layers)
     path = workdir / "preview.webp"
-    path.write_bytes(_fitting(colours, PREVIEW_BYTES, (1, 2, 4)))
+    path.write_bytes(fitting(colours, PREVIEW_BYTES, (1, 2, 4)))
     alt = _alt(spec.title, layers, numbers)
     file = OutputFile.of(
         path, path.name, "image/webp", roles=("overview",), facts={"alt": alt, "title": "preview"}
@@ -59,7 +59,7 @@ def _mosaic(spec: PreviewSpec) -> list[Layer]:
     for path, box in zip(spec.files, boxes, strict=True):
         x0, x1 = round((box[0] - left) / unit), round((box[2] - left) / unit)
         y0, y1 = round((top - box[3]) / unit), round((top - box[1]) / unit)
-        parts = _read(path, spec, (max(1, y1 - y0), max(1, x1 - x0)))
+        parts = read_small(path, spec, (max(1, y1 - y0), max(1, x1 - x0)))
         if not layers:
             layers = [part.blank(height, width) for part in parts]
         for layer, part in zip(layers, parts, strict=False):
@@ -71,12 +71,12 @@ def _stacked(spec: PreviewSpec) -> list[Layer]:
     shape: tuple[int, int] | None = None
     layers: list[Layer] = []
     for path in spec.files[:3]:
-        layers.extend(_read(path, spec, shape)[:1])
+        layers.extend(read_small(path, spec, shape)[:1])
         shape = layers[0].values.shape
     return layers
 
 
-def _read(path: Path, spec: PreviewSpec, shape: tuple[int, int] | None) -> list[Layer]:
+def read_small(path: Path, spec: PreviewSpec, shape: tuple[int, int] | None) -> list[Layer]:
     """The bands to draw of one file: three colours, or one."""
     with open_scene(path, crs=spec.crs) as dataset:
         if shape is None:
@@ -111,7 +111,7 @@ def _bands(dataset: Any) -> list[int]:
     return [1, 2, 3] if count >= 3 else [1]
 
 
-def _fitting(colours: Any, limit: int, steps: tuple[int, ...]) -> bytes:
+def fitting(colours: Any, limit: int, steps: tuple[int, ...]) -> bytes:
     """The best WebP of at most `limit` bytes: first quality is given up, then size."""
     body = b""
     for step in steps:
@@ -137,7 +137,7 @@ def _thumbnail(colours: Any, alt: str) -> str:
     """Markdown with a picture so small that Dagster shows it inline, empty where there is none."""
     longest = max(colours.shape[1:])
     steps = tuple(max(1, -(-longest // side)) for side in (64, 48, 32, 24, 16))
-    body = _fitting(colours, _THUMBNAIL_BYTES, steps)
+    body = fitting(colours, _THUMBNAIL_BYTES, steps)
     if not body:
         return ""
     text = alt if len(alt) <= _ALT_SHOWN else alt[: _ALT_SHOWN - 1] + "…"
