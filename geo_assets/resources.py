@@ -36,8 +36,10 @@ class GeoStore(dg.ConfigurableResource[None]):
     _artifacts: ArtifactStore | None = PrivateAttr(default=None)
 
     def artifacts(self) -> ArtifactStore:
-        """The versions of all artifacts under the root; one for the run, so that it keeps its
-        connections and knows the newest commits."""
+        """The versions of all artifacts under the root.
+
+        One for the run, so that it keeps its connections and knows the newest commits.
+        """
         if self._artifacts is None:
             self._artifacts = ArtifactStore(open_store(self.root, s3=s3_access(self.s3)))
         return self._artifacts
@@ -60,6 +62,12 @@ class GeoEngine(dg.ConfigurableResource[None]):
         ge=0,
         description="Memory budget of all running chunks in bytes; 0 takes it from the cgroup.",
     )
+    partitions: int = Field(
+        default=4,
+        ge=1,
+        description="Partitions of one run that are fetched and made at the same time. More keep "
+        "the workers busy when partitions are small; each holds its files in the scratch folder.",
+    )
     scratch: str = Field(description="Folder for files in flight.")
     log_format: str = Field(default="console", description="console or json")
 
@@ -71,6 +79,7 @@ class GeoEngine(dg.ConfigurableResource[None]):
         return cls(
             workers=settings.workers,
             memory_bytes=settings.memory_bytes,
+            partitions=settings.partitions,
             scratch=str(settings.scratch),
             log_format=settings.log_format,
         )

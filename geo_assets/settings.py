@@ -42,6 +42,9 @@ class Settings:
     """Folder or URL that results are published under (`GEO_ASSETS_ROOT`)."""
     workers: int = 0
     """Worker processes; 0 means one for each CPU this process may use (`GEO_ASSETS_WORKERS`)."""
+    partitions: int = 4
+    """Partitions of one run that are fetched and made at the same time
+    (`GEO_ASSETS_PARTITIONS`)."""
     memory_bytes: int = 0
     """Memory budget of all running chunks; 0 takes it from the cgroup (`GEO_ASSETS_MEMORY`)."""
     scratch: Path = Path(tempfile.gettempdir()) / "geo_assets"
@@ -69,6 +72,13 @@ class Settings:
         return self.workers or len(os.sched_getaffinity(0))
 
 
+def _some(text: str) -> int:
+    if not text.isdigit() or int(text) < 1:
+        raise ConfigError("GEO_ASSETS_PARTITIONS is a number of partitions", repr(text), "",
+                          "Write 4, or more for many small partitions.")  # fmt: skip
+    return int(text)
+
+
 def _count(text: str) -> int:
     if not text.isdigit():
         raise ConfigError("GEO_ASSETS_WORKERS is a number of processes", repr(text), "",
@@ -86,6 +96,7 @@ _READERS: dict[str, tuple[str, Callable[[str], Any]]] = {
     "SOURCE": ("source", str),
     "ROOT": ("root", str),
     "WORKERS": ("workers", _count),
+    "PARTITIONS": ("partitions", _some),
     "MEMORY": ("memory_bytes", parse_bytes),
     "SCRATCH": ("scratch", Path),
     "LOG": ("log_format", _choice),

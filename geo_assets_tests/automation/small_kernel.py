@@ -1,0 +1,31 @@
+"""A kernel of a few lines, importable in workers."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from geo_assets.errors import InputError
+from geo_assets.model import Findings, KernelResult, OutputFile
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    text: str
+    seconds: float = 0.0
+
+
+def write(spec: Text, workdir: Path) -> KernelResult:
+    """A file that holds the text; the text `poison` is refused."""
+    time.sleep(spec.seconds)
+    if "poison" in spec.text:
+        raise InputError("A text is harmless", repr(spec.text))
+    path = workdir / "text.txt"
+    path.write_text(spec.text)
+    return KernelResult(files=(OutputFile.of(path, "text.txt", "text/plain"),))
+
+
+def inspect(spec: Path, _workdir: Path) -> KernelResult:
+    """The check of it."""
+    return KernelResult(facts={"text": Findings(checked=len(spec.read_text())).as_dict()})
