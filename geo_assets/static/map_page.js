@@ -40,7 +40,7 @@
 
   /* Each kind of layer: the map layers it is drawn by, the last of which lies on top. */
   const drawn = {
-    raster: (id) => [{ id, type: "raster", source: id, paint: { "raster-fade-duration": 0, "raster-resampling": "nearest" } }],
+    raster: (id) => [{ id, type: "raster", source: id, paint: { "raster-fade-duration": 0 } }],
     layer: (id, colour) => [
       { id: id + "-fill", type: "fill", source: id, filter: FILLED, paint: { "fill-color": colour, "fill-opacity": 0.12 } },
       { id: id + "-line", type: "line", source: id, filter: ["!", POINTS], paint: { "line-color": colour, "line-width": wider(0.7, 2) } },

@@ -9,7 +9,7 @@ import numpy as np
 from pyproj import Transformer
 from rasterio.crs import CRS
 from rasterio.enums import Resampling
-from rasterio.transform import Affine, from_origin
+from rasterio.transform import Affine
 from rasterio.warp import reproject, transform_bounds
 
 from geo_assets.kernels.map_raster import MapRasterSpec
@@ -73,7 +73,7 @@ def _turned(
     where: dict[str, Any] = {
         "src_transform": source,
         "src_crs": crs,
-        "dst_transform": from_origin(box[0], box[3], unit, unit),
+        "dst_transform": Affine(unit, 0.0, box[0], 0.0, -unit, box[3]),
         "dst_crs": _MERCATOR,
         "resampling": Resampling.nearest,
     }
