@@ -138,7 +138,11 @@ async def _published(
         }
     created = await _when(project, [commit for each in found.values() for commit in each], since)
     return {
-        key: [commit for commit in commits if commit.created > created]
+        key: [
+            commit  # times are seconds: of the same one, all but the version itself may be newer
+            for commit in commits
+            if commit.created >= created and not commit.artifact.version.startswith(since)
+        ]
         for key, commits in found.items()
     }
 

@@ -53,9 +53,8 @@ def materialize(
         for run in runs if todo else ():
             report = run_assets(project.defs, instance, todo, partitions=run, tell=tell)
             reports.append(report)
-            lost |= {dg.AssetKey(step.split("/")) for step in report.failed}
-            if not report.success and not report.failed:
-                lost |= set(todo)
+            failed = {dg.AssetKey(step.split("/")) for step in report.failed} & set(todo)
+            lost |= set() if report.success else failed or set(todo)
     return reports
 
 

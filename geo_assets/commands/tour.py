@@ -66,7 +66,7 @@ def _compare(teller: Teller, world: WorldReport, found: dict[str, set[str]]) -> 
     teller.line(f"  {'defect':12} {'in':12} {'planted':>8} {'found':>8}", dim=True)
     same = True
     for kind, layer, planted in rows:
-        ids = found.get(_FOUND_AS[kind], set())
+        ids = set[str]().union(*(found.get(name, ()) for name in _FOUND_AS[kind]))
         verdict = "the same ones" if planted == ids else _difference(planted, ids)
         text = f"  {kind:12} {layer:12} {len(planted):8} {len(ids):8}   {verdict}"
         teller.line(text, fg=None if planted == ids else "red")
@@ -75,12 +75,12 @@ def _compare(teller: Teller, world: WorldReport, found: dict[str, set[str]]) -> 
 
 
 _FOUND_AS = {
-    "gap": "gap",
-    "overlap": "overlap",
-    "duplicate": "duplicate",
-    "bowtie": "self_intersection",
-    "nan": "non_finite",
-    "swapped": "out_of_bounds",
+    "gap": ("gap",),
+    "overlap": ("overlap",),
+    "duplicate": ("duplicate",),
+    "bowtie": ("self_intersection",),
+    "nan": ("non_finite",),
+    "swapped": ("out_of_bounds", "swapped_axes"),
 }
 """How the rules call what the world calls otherwise."""
 

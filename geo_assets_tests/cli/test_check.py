@@ -1,0 +1,162 @@
+"""`geo-assets check`: exit codes, what is looked at, and the reports for CI."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from xml.etree import ElementTree as ET
+
+import dagster as dg
+import pytest
+
+from geo_assets_tests.cli.conftest import DAYS, Town
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_planted_defects_fail_and_are_named_in_every_report(flawed: Town, tmp_path: Path) -> None:
+    junit, file = tmp_path / "reports/junit.xml", tmp_path / "checks.json"
+    result = flawed("check", "--github", "--junit", str(junit), "--json", str(file), code=1)
+    value = json.loads(file.read_text())
+    failed = {
+        (item["asset"], item["check"]): item
+        for item in value["checks"]
+        if item["status"] == "failed"
+    }
+    assert set(failed) == {
+        ("core/districts", "geometry"),
+        *(("out/topology_report", name) for name in ("gaps", "overlaps", "duplicates", "shapes")),
+    }
+    assert value["exit_code"] == 1
+    assert value["counts"]["failed"] == 5
+    planted = flawed.truth["districts"]["defects"]
+    for check, kind in (("gaps", "gap"), ("overlaps", "overlap"), ("duplicates", "duplicate")):
+        found = {
+            frozenset(sample["feature"].split("+"))
+            for sample in failed["out/topology_report", check]["samples"]
+        }
+        assert found == {frozenset(ids) for ids in planted[kind]}
+
+    root = ET.parse(junit).getroot()
+    assert int(root.get("tests", "")) == len(value["checks"])
+    assert int(root.get("failures", "")) == 5
+    assert int(root.get("errors", "")) == 0
+    assert {case.get("classname") for case in root.iter("testcase") if len(case)} == {
+        "core/districts",
+        "out/topology_report",
+    }
+
+    errors = [line for line in result.output.splitlines() if line.startswith("::")]
+    assert len(errors) == 5
+    assert all(line.startswith("::error title=") for line in errors)
+    gap = "+".join(planted["gap"][0]), "+".join(reversed(planted["gap"][0]))
+    assert any(ids in line for line in errors for ids in gap)
+
+
+def test_a_world_without_defects_passes(clean: Town) -> None:
+    result = clean("check", "--json", "-")
+    checks = json.loads(result.stdout)["checks"]
+    assert {item["status"] for item in checks} == {"passed"}
+    events = {item["partition"] for item in checks if item["asset"] == "core/events"}
+    assert events == set(DAYS)
+    assert {item["partition"] for item in checks if item["asset"] == "core/scene_tiles"} == {
+        "2026-06-01"
+    }
+    assert "passed" in result.stderr  # the lines for people make room for the JSON
+
+
+def test_verdicts_are_recorded_for_each_partition_unless_unwanted(clean: Town) -> None:
+    def runs() -> int:
+        with dg.DagsterInstance.from_config(str(clean.folder / "home")) as instance:
+            return instance.get_runs_count()
+
+    before = runs()
+    clean("check", "core/events", "--no-record")
+    assert runs() == before
+    clean("check", "core/events", "--partition", DAYS[1])
+    assert runs() == before + 1
+
+
+def test_what_is_not_materialized_cannot_be_checked(fresh: Town) -> None:
+    result = fresh("check", "--no-record", code=2)
+    assert "nothing is materialized yet" in result.output
+    assert "passed" not in result.output.splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    ("args", "said"),
+    [
+        (["nothing_like_that"], "selection"),
+        (["group:nobody"], "selection"),
+        (["core/events", "--partition", "1999-01-01"], "1999-01-01"),
+        (["core/events", "--partitions", "2026-06-03..2026-06-01"], "upwards"),
+        (["-d", "no.such.module"], "module"),
+        (["-d", "no_such_file.py"], "file"),
+        (["--changed-since", "feedbeef"], "feedbeef"),
+    ],
+)
+def test_a_wrong_question_is_one_line_and_code_2(clean: Town, args: list[str], said: str) -> None:
+    result = clean("check", "--no-record", *args, code=2)
+    assert said in result.stderr
+    assert len(result.stderr.splitlines()) <= 2
+    assert "Traceback" not in result.output
+
+
+def test_damaged_data_is_code_2_and_the_other_partitions_are_checked(
+    clean: Town, tmp_path: Path
+) -> None:
+    town = clean.copy(tmp_path)
+    victim = next((tmp_path / f"store/core/events/{DAYS[1]}/data").rglob("events.parquet"))
+    victim.chmod(0o644)
+    victim.write_bytes(victim.read_bytes()[:-40])
+    result = town("check", "core/events", "--no-record", "--json", "-", code=2)
+    checks = json.loads(result.stdout)["checks"]
+    states = {(item["partition"], item["status"]) for item in checks}
+    assert states == {(DAYS[0], "passed"), (DAYS[1], "unable"), (DAYS[2], "passed")}
+
+
+def test_committed_partitions_need_not_follow_each_other(fresh: Town) -> None:
+    fresh("run", "+core/events", "--partition", DAYS[0], "--partition", DAYS[2])
+    result = fresh("check", "core/events", "--json", "-")
+    checks = json.loads(result.stdout)["checks"]
+    assert {item["partition"] for item in checks} == {DAYS[0], DAYS[2]}
+    assert {item["status"] for item in checks} == {"passed"}
+    missing = fresh("check", "core/events", "--partitions", f"{DAYS[0]}..{DAYS[1]}", code=2)
+    assert f"core/events[{DAYS[1]}]" in missing.output
+
+
+def test_changed_since_checks_only_what_is_newer(clean: Town) -> None:
+    def checked(since: str) -> set[tuple[str, str]]:
+        args = ("check", "core/events", "--no-record", "--json", "-", "--changed-since", since)
+        value = json.loads(clean(*args).stdout)
+        return {(item["asset"], item["partition"]) for item in value["checks"]}
+
+    published = json.loads(clean("ls", "core/events", "--json").output)
+    in_order = sorted(published, key=lambda item: item["created"])
+    assert checked("0") == {("core/events", day) for day in DAYS}
+    assert checked("1") == set()
+    first, last = in_order[0], in_order[-1]
+    later = {("core/events", item["partition"]) for item in in_order[1:]}
+    assert checked(first["version"]) == later
+    newer_at_most = {
+        ("core/events", item["partition"])
+        for item in published
+        if item["created"] == last["created"] and item is not last
+    }
+    assert checked(last["version"][:12]) <= newer_at_most
+
+
+def test_the_script_for_ci_fails_on_defects_and_passes_when_they_are_repaired(
+    flawed: Town, clean: Town
+) -> None:
+    script = ROOT / "examples/ci/check.sh"
+    assert os.access(script, os.X_OK)
+    codes = {}
+    for name, town in (("flawed", flawed), ("clean", clean)):
+        process = town.process(str(script))
+        output, _ = process.communicate(timeout=100)
+        codes[name] = process.returncode
+        assert (town.folder / "reports/junit.xml").exists(), output
+        assert json.loads((town.folder / "reports/checks.json").read_text())["checks"]
+    assert codes == {"flawed": 1, "clean": 0}
