@@ -64,13 +64,16 @@ class SceneSeries:
         _check_crs(self.crs, "crs", where)
         placeholders = _placeholders(self.source, {"scene", "band"}, where)
         if "scene" not in placeholders:
-            raise ConfigError("A scene series names its partition in the source pattern",
-                              repr(self.source), where,
-                              "Put {scene} where the scene's name stands: scenes/{scene}.tif.")  # fmt: skip
+            raise ConfigError(
+                "A scene series names its partition in the source pattern", repr(self.source),
+                where, "Put {scene} where the scene's name stands: scenes/{scene}.tif.",
+            )  # fmt: skip
         if ("band" in placeholders) != bool(self.bands):
-            raise ConfigError("{band} in the source and bands=(...) go together",
-                              f"source {self.source!r}, bands {self.bands!r}", where,
-                              "Give both for one file per band, none for one file per scene.")  # fmt: skip
+            raise ConfigError(
+                "{band} in the source and bands=(...) go together",
+                f"source {self.source!r}, bands {self.bands!r}", where,
+                "Give both for one file per band, none for one file per scene.",
+            )  # fmt: skip
         if self.categorical and self.resampling not in ("bilinear", "nearest", "mode"):
             raise ConfigError("Categorical scenes are resampled by nearest or mode",
                               repr(self.resampling), where)  # fmt: skip
@@ -129,8 +132,6 @@ class Layer:
     """How to repair, where `invalid` is `repair`."""
     required_accuracy_m: float | None = None
     """Accuracy in metres that the datum operation must reach."""
-    coverage_gap_m: float | None = None
-    """For polygon coverages: gaps up to this width in metres are defects."""
 
     def __post_init__(self) -> None:
         _check_name(self.name, "vector_layer_asset(name=...)")
@@ -142,12 +143,14 @@ class Layer:
             _check_choice(kind, GEOMETRY_TYPES, "geometry_types", where)
         _placeholders(self.source, {"partition"}, where)
         if self.key is not None and self.columns and self.key not in self.columns:
-            raise ConfigError("The key column is one of the declared columns", repr(self.key),
-                              where, f"Add it to columns, which are {sorted(self.columns)}.")  # fmt: skip
-        for name, value in (("required_accuracy_m", self.required_accuracy_m),
-                            ("coverage_gap_m", self.coverage_gap_m)):  # fmt: skip
-            if value is not None and not value > 0:
-                raise ConfigError(f"{name} is a positive number of metres", repr(value), where)
+            raise ConfigError(
+                "The key column is one of the declared columns", repr(self.key), where,
+                f"Add it to columns, which are {sorted(self.columns)}.",
+            )  # fmt: skip
+        accuracy = self.required_accuracy_m
+        if accuracy is not None and not accuracy > 0:
+            raise ConfigError("required_accuracy_m is a positive number of metres",
+                              repr(accuracy), where)  # fmt: skip
 
     def check_partitions(self, given: bool) -> None:
         """Refuse a source that does not go with its partitions.
@@ -185,14 +188,16 @@ def _check_crs(text: str | None, what: str, where: str) -> None:
     try:
         CRS.from_user_input(text)
     except CRSError as error:
-        raise ConfigError(f"{what} is a CRS that PROJ knows", repr(text), where,
-                          f"Write for example EPSG:32633. PROJ says: {error}") from None  # fmt: skip
+        raise ConfigError(
+            f"{what} is a CRS that PROJ knows", repr(text), where,
+            f"Write for example EPSG:32633. PROJ says: {error}",
+        ) from None  # fmt: skip
 
 
 def _placeholders(source: str, allowed: set[str], where: str) -> set[str]:
     found = set(_PLACEHOLDER.findall(source))
     unknown = found - allowed
     if unknown or source.count("{") != source.count("}"):
-        raise ConfigError(f"A source pattern knows {', '.join(sorted(f'{{{a}}}' for a in allowed))}",
-                          repr(source), where)  # fmt: skip
+        known = ", ".join(sorted(f"{{{name}}}" for name in allowed))
+        raise ConfigError(f"A source pattern knows {known}", repr(source), where)
     return found

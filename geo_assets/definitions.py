@@ -40,13 +40,16 @@ defs = assemble(
         source_crs="EPSG:4326",
         crs="EPSG:32633",
         key="id",
-        columns={"id": "int64", "kind": "string", "value": "float64", "time": "timestamp[us, tz=UTC]"},
+        columns={
+            "id": "int64",
+            "kind": "string",
+            "value": "float64",
+            "time": "timestamp[us, tz=UTC]",
+        },
         geometry_types=("Point",),
         partitions=DAYS,
     ),
-    topology_report_asset(
-        "topology_report", layer="districts", key="district_id", gap_width_m=3.0
-    ),
+    topology_report_asset("topology_report", layer="districts", key="district_id", gap_width_m=3.0),
     spatial_join_asset(
         "events_by_zone",
         left="events",

@@ -41,7 +41,6 @@ def test_wrong_scene_series(change, message):
         ({"geometry_types": ("Polygons",)}, "geometry_types is one of"),
         ({"key": "id", "columns": {"name": "string"}}, "one of the declared columns"),
         ({"required_accuracy_m": -1.0}, "positive number of metres"),
-        ({"coverage_gap_m": 0.0}, "positive number of metres"),
     ],
 )
 def test_wrong_layer(change, message):

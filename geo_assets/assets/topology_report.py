@@ -168,7 +168,7 @@ class TopologyRecipe:
         )
 
     async def _layer(self, bench: Bench) -> Path:
-        parts = [item for item in self.source.with_role("data")]
+        parts = self.source.with_role("data")
         if len(parts) != 1:
             raise ConfigError("A topology report is of a layer in one file", f"{len(parts)} parts",
                               self.source.label, "Partition the layer.")  # fmt: skip

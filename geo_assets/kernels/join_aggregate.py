@@ -20,6 +20,9 @@ from geo_assets.kernels.label_grid import Array
 _MASK = np.uint64(0xFFFFFFFF)
 _LIMB = "limb"
 
+_ENDS = {"min": "low", "max": "high"}
+"""Where the sums of a column keep its ends."""
+
 
 @dataclass(slots=True)
 class ColumnSums:
@@ -92,7 +95,8 @@ class ColumnSums:
             if ((high < -(2**31)) | (high >= 2**31)).any():
                 raise InputError("A sum of whole numbers fits into 64 bits", "one that does not",
                                  self.name, "Make the column floating point.")  # fmt: skip
-            return (high << 32) | (low & 0xFFFFFFFF)
+            whole: Array = (high << 32) | (low & 0xFFFFFFFF)
+            return whole
         first = self._carried(1)
         negative = first[1][-1] < 0 if first[1] else np.zeros(len(self.count), bool)
         sign = np.where(negative, -1, 1)
@@ -107,7 +111,7 @@ class ColumnSums:
         places, parts = [], []
         carry = np.zeros(len(self.count), np.int64)
         for place in range(min(self.limbs, default=0), max(self.limbs, default=-1) + 1):
-            part = self.limbs.get(place, 0) * sign + carry
+            part: Array = self.limbs.get(place, 0) * sign + carry
             carry = part >> 32
             places.append(place)
             parts.append(part & 0xFFFFFFFF)
@@ -217,5 +221,5 @@ class Aggregate:
         if statistic.name == "mean":
             mean = sums.total() / np.where(none, 1, sums.count)
             return pa.array(mean.astype(np.float64), mask=none)
-        found = {"sum": sums.total, "min": lambda: sums.low, "max": lambda: sums.high}
-        return pa.array(found[statistic.name](), mask=none)
+        found = sums.total() if statistic.name == "sum" else getattr(sums, _ENDS[statistic.name])
+        return pa.array(found, mask=none)

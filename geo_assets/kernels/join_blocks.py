@@ -80,7 +80,8 @@ class Load:
         high = self._bins(bounds[:, 2:], self.corner, self.step) + 1
         total = self.sums[high[:, 0], high[:, 1]] - self.sums[low[:, 0], high[:, 1]]
         total += self.sums[low[:, 0], low[:, 1]] - self.sums[high[:, 0], low[:, 1]]
-        return np.minimum(total, self.total)
+        most: Array = np.minimum(total, self.total)
+        return most
 
 
 class Blocks:

@@ -60,7 +60,8 @@ class RightIndex:
     def shapes(self, rows: Array) -> Array:
         """The geometries of some rows."""
         taken = self.wkb.take(pa.array(rows))
-        return shapely.from_wkb(taken.to_numpy(zero_copy_only=False))
+        shapes: Array = shapely.from_wkb(taken.to_numpy(zero_copy_only=False))
+        return shapes
 
     def near(self, bounds: Array) -> Array:
         """Rows that can be compared and whose box touches the box around `bounds`; ascending."""

@@ -130,7 +130,7 @@ class Layer:
         facts = {"operation": transformer.description, "accuracy_m": transformer.accuracy}
 
         def project(x: Array, y: Array) -> tuple[Array, Array]:
-            return transformer.transform(x, y)  # type: ignore[no-any-return]
+            return transformer.transform(x, y)
 
         return project, facts
 
@@ -252,7 +252,8 @@ def reproject_wkb(geometry: pa.Array, project: Project, where: str) -> pa.Array:
 def _from_wkb(geometry: pa.Array, where: str) -> Array:
     try:
         with np.errstate(invalid="ignore"):  # NaN coordinates are dealt with by what reads them
-            return shapely.from_wkb(geometry.to_numpy(zero_copy_only=False))
+            shapes: Array = shapely.from_wkb(geometry.to_numpy(zero_copy_only=False))
+            return shapes
     except shapely.errors.ShapelyError as error:
         raise InputError("Geometry is well-formed WKB", str(error), where) from None
 

@@ -97,7 +97,7 @@ class RightRows:
             names[rule.right_key] = None
         rows = [np.arange(layer.groups[g], layer.groups[g + 1]) for g in groups]
         row = np.concatenate([np.zeros(0, np.int64), *rows])
-        table = read_columns(layer, list(names), groups)
+        table = read_columns(layer, list(names), groups.tolist())
         key = pa.array(row) if rule.right_key is None else table[rule.right_key]
         values = [key, *(table[name] for name in columns.right)]
         titles = [columns.index, *columns.right.values()]

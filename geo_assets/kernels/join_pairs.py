@@ -97,7 +97,7 @@ class Finder:
                 yield from self._points(grid, geometry, *points)
                 return
         if grid is None or covering is None:
-            shapes = decode(geometry, self.project, self.where)
+            shapes: Array | None = decode(geometry, self.project, self.where)
             bounds = shapely.bounds(shapes)
         else:
             shapes, bounds = self._lazily(geometry, covering)

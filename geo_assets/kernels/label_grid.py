@@ -164,7 +164,8 @@ class LabelGrid:
     def work(self, mixed: Array) -> Array:
         """How many groups and edges each mixed cell makes one look at."""
         first, after = self.cell_groups[mixed], self.cell_groups[mixed + 1]
-        return after - first + self.group_edges[after] - self.group_edges[first]
+        load: Array = after - first + self.group_edges[after] - self.group_edges[first]
+        return load
 
     def _block(
         self, x: Array, y: Array, start: int, stop: int, found: tuple[Array, ...]

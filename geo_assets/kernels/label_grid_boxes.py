@@ -134,4 +134,5 @@ def _enters(edge: Array, box: Array) -> Array:
     error = _ERROR * (np.maximum(np.abs(u), np.abs(v)) + np.maximum(np.abs(s), np.abs(t)))
     apart = np.minimum(u, v) - np.maximum(s, t) > error  # the box is left of the edge's line
     apart |= np.maximum(u, v) - np.minimum(s, t) < -error
-    return at[~apart]
+    left_over: Array = at[~apart]
+    return left_over

@@ -225,7 +225,8 @@ def _entries_of(vertices: Array, start: Array, first: int, cells: Cells) -> Arra
     left = cells.columns(np.minimum(xa, xb) - 2 * pad_x).astype(np.intp)
     right = cells.columns(np.maximum(xa, xb) + 2 * pad_x).astype(np.intp)
     item, column = spread(left, right - left + 1)
-    return ((row[item] * cells.nx + column) << 32) | (edge[item] + first)
+    keys: Array = ((row[item] * cells.nx + column) << 32) | (edge[item] + first)
+    return keys
 
 
 def _members(
@@ -236,7 +237,8 @@ def _members(
     single = mixed[depth[mixed] == 1]
     keys = [single * width + labels[single]]
     row, column, polygon, enters = crossed
-    deep = np.flatnonzero((depth.reshape(cells.ny, cells.nx) > 1).any(axis=1)[row])
+    crowded: Array = np.any(depth.reshape(cells.ny, cells.nx) > 1, axis=1)
+    deep = np.flatnonzero(crowded[row])
     for part in _spans(row[deep], column[deep], polygon[deep], enters[deep]):
         first, last, line, owner = part
         span, place = spread(first, last - first)
