@@ -173,7 +173,7 @@ def test_a_delivery_that_is_only_touched_makes_nothing_new_and_a_changed_one_doe
 
 def test_damage_done_to_a_published_tile_is_found_by_its_check(copied, instance):
     _, core = SCENES
-    tile = sorted((copied.root / "core/scene_tiles" / DATES[0]).rglob("*.tif"))[0]
+    tile = min((copied.root / "core/scene_tiles" / DATES[0]).rglob("*.tif"))
     tile.chmod(0o644)
     body = bytearray(tile.read_bytes())
     body[len(body) // 2] ^= 0xFF

@@ -1,0 +1,48 @@
+"""No coroutine of ours blocks the event loop while assets and checks run through Dagster.
+
+Dagster stops the loop while it stores an event that an asset has yielded, so its own database
+calls do not count. What is allowed is listed, with the reason.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from blockbuster import BlockBuster, blockbuster_ctx
+
+from geo_assets_tests.whole.conftest import DATES
+from geo_assets_tests.whole.project import EVENTS, LAYER, SCENES, failures
+
+ALLOWED = (
+    # A line for Dagster's log, a few times for each step.
+    ("dagster/_core/log_manager.py", ("emit", "_log", "log_dagster_event")),
+    # What a step reads once, before anything of it runs.
+    ("geo_assets/dagster_internals.py", ("of",)),
+    # The verdicts of a range, after the last of them.
+    ("geo_assets/dagster_internals.py", ("log_partition_check",)),
+    # Imports.
+    ("<frozen importlib._bootstrap>", ("_find_and_load",)),
+)
+
+
+@pytest.fixture
+def guard() -> Iterator[BlockBuster]:
+    """Raises where a function of this package, in whatever it calls, blocks a running loop."""
+    with blockbuster_ctx(["geo_assets"]) as active:
+        for function in active.functions.values():
+            for place, names in ALLOWED:
+                function.can_block_in(place, names)
+        yield active
+
+
+def test_no_coroutine_blocks(fresh, instance, guard):
+    for keys, options in (
+        (LAYER, {}),
+        (SCENES, {"span": DATES}),
+        (EVENTS, {"partition": "2026-06-01"}),
+    ):
+        ran = fresh.run(instance, *keys, **options)
+        assert ran.success, failures(ran)
+        unable = [check.description for check in ran.checks if "Could not" in check.description]
+        assert not unable
