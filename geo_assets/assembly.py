@@ -7,13 +7,14 @@ import os
 import dagster as dg
 from dagster_aws.s3 import S3Resource
 
+from geo_assets.automation.jobs import automation
 from geo_assets.io_manager import GeoIOManager
 from geo_assets.resources import GeoEngine, GeoStore
 from geo_assets.settings import Settings
 
 
 def assemble(*parts: dg.Definitions, settings: Settings | None = None) -> dg.Definitions:
-    """Merge what the factories made and give it resources.
+    """Merge what the factories made, give it resources, and jobs and schedules.
 
     S3 credentials come from the usual places (environment, profile, instance role);
     `AWS_ENDPOINT_URL` points at another S3 server.
@@ -22,7 +23,7 @@ def assemble(*parts: dg.Definitions, settings: Settings | None = None) -> dg.Def
         ConfigError: A setting is wrong.
     """
     settings = settings or Settings.from_env()
-    return dg.Definitions.merge(
+    project = dg.Definitions.merge(
         *parts,
         dg.Definitions(
             resources=resources(settings),
@@ -31,6 +32,7 @@ def assemble(*parts: dg.Definitions, settings: Settings | None = None) -> dg.Def
             executor=dg.in_process_executor,
         ),
     )
+    return dg.Definitions.merge(project, automation(project))
 
 
 def resources(settings: Settings) -> dict[str, object]:

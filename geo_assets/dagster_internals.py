@@ -39,6 +39,7 @@ from dagster._core.events import (
     DagsterEvent,
     StepMaterializationData,
 )
+from dagster._core.storage.partition_status_cache import get_and_update_asset_status_cache_value
 
 PROCESS_TAG = "geo_assets/process"
 """The tag of a run that names the process it runs in: machine, process id and start time."""
@@ -176,6 +177,19 @@ class PartitionLog:
             dagster_event=event,
         )
         return entry
+
+
+def failed_partitions(
+    instance: dg.DagsterInstance, asset: dg.AssetKey, partitions: dg.PartitionsDefinition[Any]
+) -> set[str]:
+    """The partitions whose last run failed before they were made, as the UI shows them.
+
+    The public API tells of materializations only.
+    """
+    cache = get_and_update_asset_status_cache_value(instance, asset, partitions, instance)
+    if cache is None:
+        return set()
+    return set(cache.deserialize_failed_partition_subsets(partitions).get_partition_keys())
 
 
 def log_partition_check(

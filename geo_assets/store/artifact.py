@@ -57,6 +57,15 @@ class ArtifactStore:
         found = zip(partitions, commits, strict=True)
         return {partition: commit.artifact for partition, commit in found if commit}
 
+    async def inputs_of(
+        self, asset: Sequence[str], partitions: Sequence[str | None]
+    ) -> dict[str | None, dict[str, str]]:
+        """Of the current versions of many partitions: the version of each input by its label."""
+        places = [Place.of(asset, partition) for partition in partitions]
+        commits = await each(self._newest, places, limit=_PARTITIONS_AT_ONCE)
+        found = zip(partitions, commits, strict=True)
+        return {partition: dict(commit.inputs) for partition, commit in found if commit}
+
     async def at(self, asset: Sequence[str], partition: str | None, sequence: int) -> Artifact:
         """The version that a commit published, whether or not its objects are retained.
 
