@@ -46,9 +46,9 @@ def geometry_column(layer: Path) -> GeoColumn:
 
 
 def decode(wkb: NDArray[np.object_]) -> Geometries:
-    """Geometries of WKB, also of coordinates that are NaN."""
+    """Geometries of WKB, also of coordinates that are NaN; None for what GEOS cannot read."""
     with np.errstate(invalid="ignore"):  # GEOS compares coordinates while it reads them
-        return shapely.from_wkb(wkb)  # type: ignore[no-any-return]
+        return shapely.from_wkb(wkb, on_invalid="ignore")  # type: ignore[no-any-return]
 
 
 def write_spool(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from geo_assets.rules.segments import Segments
 from geo_assets.rules.shape import TYPE_NAMES, shape_defects
 
 Mask = NDArray[np.bool_]
+Wkb = NDArray[np.object_]
 
 FOUND_SCHEMA = pa.schema(
     [
@@ -53,13 +55,22 @@ def topology_chunk(spec: TopologyChunk, workdir: Path) -> KernelResult:
     Raises:
         InputError: The layer's bounding box column is wrong.
     """
-    geometries, rows, owned = _own(spec) if spec.spool is None else _with_halo(spec, spec.spool)
+    wkb, rows, owned = _own(spec) if spec.spool is None else _with_halo(spec, spec.spool)
+    geometries = decode(wkb)
+    unreadable = set(rows[shapely.is_missing(geometries) & (wkb != None)].tolist())  # noqa: E711
+    if spec.spool is not None:
+        _check_bounds(geometries, Spool(spec.spool).bounds[rows], spec.layer)
     metric = Metric(spec.crs, spec.y_range)
     with np.errstate(invalid="ignore"):
         valid = shapely.is_valid(geometries) & ~shapely.is_empty(geometries)
-    found = list(
-        shape_defects(geometries[owned], rows[owned], valid[owned], spec.rules.shape, metric)
-    )
+    found = [
+        replace(one, kind="unreadable_geometry", detail="GEOS cannot hold it.")
+        if one.kind == "null_geometry" and one.rows[0] in unreadable
+        else one
+        for one in shape_defects(
+            geometries[owned], rows[owned], valid[owned], spec.rules.shape, metric
+        )
+    ]
     loose, flagged = Segments.none(), 0
     voids = geometries[:0]
     if spec.rules.coverage is not None:
@@ -80,7 +91,7 @@ def topology_chunk(spec: TopologyChunk, workdir: Path) -> KernelResult:
     return _write(workdir, found, loose, voids, facts, _types(geometries[owned]))
 
 
-def _own(spec: TopologyChunk) -> tuple[Geometries, Rows, Mask]:
+def _own(spec: TopologyChunk) -> tuple[Wkb, Rows, Mask]:
     """The features of some row groups; nothing else matters for them."""
     column = geometry_column(spec.layer)
     with pq.ParquetFile(spec.layer, memory_map=True) as file:
@@ -88,19 +99,17 @@ def _own(spec: TopologyChunk) -> tuple[Geometries, Rows, Mask]:
         groups = list(range(spec.start, spec.stop))
         table = file.read_row_groups(groups, columns=[column.name], use_threads=False)
     first = sum(sizes[: spec.start])
-    geometries = decode(table.column(0).to_numpy())
-    return geometries, np.arange(first, first + len(geometries)), np.ones(len(geometries), bool)
+    wkb = table.column(0).to_numpy()
+    return wkb, np.arange(first, first + len(wkb)), np.ones(len(wkb), np.bool_)
 
 
-def _with_halo(spec: TopologyChunk, folder: Path) -> tuple[Geometries, Rows, Mask]:
+def _with_halo(spec: TopologyChunk, folder: Path) -> tuple[Wkb, Rows, Mask]:
     """The features of a stretch of the spatial order and all that can matter for them."""
     spool = Spool(folder)
     own = np.sort(spool.order[spec.start : spec.stop])
     reach = Metric(spec.crs, spec.y_range).units(spec.rules.halo_m or 0.0)
     rows = np.union1d(own, _neighbours(spool.bounds, own, reach))
-    geometries = decode(spool.wkb(rows))
-    _check_bounds(geometries, spool.bounds[rows], spec.layer)
-    return geometries, rows, np.isin(rows, own, assume_unique=True)
+    return spool.wkb(rows), rows, np.isin(rows, own, assume_unique=True)
 
 
 def _neighbours(bounds: NDArray[np.float64], own: Rows, reach: float) -> Rows:

@@ -7,10 +7,13 @@ from typing import Any
 
 import geopandas as gpd
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import shapely
 from pyproj import Geod, Transformer
 
+from geo_assets.errors import InputError
 from geo_assets.kernels.topology import TopologyRules
 from geo_assets.rules.coverage import CoverageRules
 from geo_assets.rules.lines import NetworkRules
@@ -209,3 +212,33 @@ def test_mixed_types_are_one_finding_of_the_layer(
     )
     (row,) = examine(layer, TopologyRules())[0].to_pylist()
     assert (row["kind"], row["detail"]) == ("mixed_types", "The layer holds 1 Point, 4 Polygon.")
+
+
+def test_what_geos_cannot_read_is_named_and_nothing_is_lost(
+    tmp_path: Path, planting: Any, examine: Any
+) -> None:
+    layer = planting.write(tmp_path / "layer.parquet", planting.coverage(3), covering=False)
+    table = pq.read_table(layer)
+    wkb = table["geometry"].to_pylist()
+    wkb[4], wkb[5] = wkb[4][:20], None
+    broken = table.set_column(
+        table.schema.get_field_index("geometry"), "geometry", pa.array(wkb, pa.binary())
+    )
+    pq.write_table(broken, layer)
+    for rules in (TopologyRules(), TopologyRules(coverage=CoverageRules(gap_width_m=5.0))):
+        found, result = examine(layer, rules, 600)
+        assert planting.pairs(found) == {"null_geometry": ["f5"], "unreadable_geometry": ["f4"]}
+        assert result.facts["checked"] == 9
+
+
+def test_a_bounding_box_that_is_wrong_is_refused(
+    tmp_path: Path, planting: Any, examine: Any
+) -> None:
+    layer = planting.write(tmp_path / "layer.parquet", planting.coverage(3))
+    table = pq.read_table(layer)
+    boxes = table["bbox"].to_pylist()
+    boxes[2]["xmax"] -= 500.0
+    at = table.schema.get_field_index("bbox")
+    pq.write_table(table.set_column(at, "bbox", pa.array(boxes)), layer)
+    with pytest.raises(InputError, match="bounding box"):
+        examine(layer, TopologyRules(coverage=CoverageRules(gap_width_m=5.0)))
