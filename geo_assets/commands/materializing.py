@@ -78,8 +78,9 @@ def partitions_of(
     there = set(present)
     wanted = [key for key in order if key in there]
     if not wanted:
+        where = str(definition).rstrip(".")
         raise ConfigError("Partitions that are not named are those that a source has", "none",
-                          str(definition), "Check GEO_ASSETS_SOURCE, or name them.")  # fmt: skip
+                          where, "Check GEO_ASSETS_SOURCE, or name them.")  # fmt: skip
     return order, wanted
 
 

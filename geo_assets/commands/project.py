@@ -211,7 +211,8 @@ def wanted_partitions(
     unknown = [key for key in (*single, *([first, last] if span else [])) if key not in order]
     if unknown:
         near = f"{order[0]} to {order[-1]}" if order else "no partitions yet"
-        raise ConfigError("A partition is one of its definition", unknown[0], str(definition),
+        where = str(definition).rstrip(".")
+        raise ConfigError("A partition is one of its definition", unknown[0], where,
                           f"There are {near}.")  # fmt: skip
     if span:
         start, end = order.index(first), order.index(last)

@@ -100,7 +100,7 @@ def test_what_is_not_published_is_code_2(clean: Town, args: list[str]) -> None:
 def test_run_goes_on_after_a_failed_asset_and_ends_with_1(clean: Town, tmp_path: Path) -> None:
     town = clean.copy(tmp_path)
     (tmp_path / "source/layers/districts.gpkg").write_bytes(b"not a geopackage")
-    said = town("run", "+core/districts or +core/events", code=1).output
+    said = town("run", '+key:"core/districts" or +key:"core/events"', code=1).output
     assert "raw/districts" in said
     assert "FAILED" in said
     assert "Traceback" not in said
