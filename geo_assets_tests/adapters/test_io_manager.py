@@ -188,7 +188,10 @@ def test_the_content_is_the_data_version_so_nothing_downstream_goes_stale(bench)
     (made,) = materializations(first, "core", "frame").values()
     assert made.tags[VERSION] == made.metadata["geo_assets/version"].value
     assert bench.run(frames, read, select="core/frame").success
-    assert stale_status(bench.instance, dg.Definitions(assets=[frames, read]), ["out", "reader"]) == "FRESH"
+    assert (
+        stale_status(bench.instance, dg.Definitions(assets=[frames, read]), ["out", "reader"])
+        == "FRESH"
+    )
 
 
 def test_a_version_that_the_asset_gives_is_kept(bench):
