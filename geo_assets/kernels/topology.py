@@ -33,8 +33,8 @@ FINDINGS, SEGMENTS, VOIDS = "findings.parquet", "segments.parquet", "voids.parqu
 """What a chunk writes."""
 
 CHUNK_BYTES = 12 << 20
-_MEMORY_PER_BYTE = 22  # GEOS geometries, coordinates and segments of a byte of WKB
-_MEMORY_FIXED = 60 << 20
+_MEMORY_PER_BYTE = 14  # GEOS geometries, coordinates and segments of a byte of WKB
+_MEMORY_FIXED = 110 << 20
 _PLAN_PER_ROW = 120
 _MERGE_PER_SEGMENT = 1200
 
@@ -165,7 +165,9 @@ def predicted_bytes(spec: TopologyPlan | TopologyChunk | ReportSpec) -> int:
     if isinstance(spec, TopologyChunk):
         return _MEMORY_FIXED + _MEMORY_PER_BYTE * spec.wkb_bytes
     if isinstance(spec, TopologyPlan):
-        return _MEMORY_FIXED + _PLAN_PER_ROW * int(pq.read_metadata(spec.layer).num_rows)
+        groups = _row_groups(spec.layer, geometry_column(spec.layer).name)
+        held = 2 * int(groups.max(initial=0))  # a row group is decoded whole
+        return _MEMORY_FIXED + held + _PLAN_PER_ROW * int(pq.read_metadata(spec.layer).num_rows)
     segments = sum(int(pq.read_metadata(path).num_rows) for path in spec.segments)
     return _MEMORY_FIXED + _MERGE_PER_SEGMENT * segments
 

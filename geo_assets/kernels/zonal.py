@@ -45,7 +45,7 @@ STATUS = ("ok", "outside", "null_geometry", "invalid")
 MAX_CELLS = 30_000_000
 CACHE_BYTES = 192 << 20
 _ZONE_COST = 20_000  # pixels that take as long as a zone does without any
-_MEMORY_FIXED = 120 << 20
+_MEMORY_FIXED = 64 << 20
 _PLAN_PER_ZONE = 200
 _COVERAGE_BYTES = 12  # a pixel of a zone: its fraction and exactextract's own copies
 
@@ -101,6 +101,8 @@ class ZonalChunk:
     cache_bytes: int
     largest: int
     """Pixels of the group's largest zone."""
+    blocks: int
+    """Blocks of the raster that the group lies in, at most."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -167,14 +169,19 @@ def zonal_chunks(spec: ZonalPlan, facts: Mapping[str, Any]) -> list[ZonalChunk]:
     order = np.load(folder / "order.npy", mmap_mode="r")
     bounds = np.load(folder / "bounds.npy", mmap_mode="r")
     bands = spec.bands or tuple(range(1, grid.bands + 1))
-    return [
-        ZonalChunk(
-            grid=replace(grid, tiles=grid.part(grid.window(bounds[np.sort(order[start:stop])]))),
-            spool=folder, start=start, stop=stop, statistics=spec.statistics, bands=bands,
-            max_cells=spec.max_cells, cache_bytes=spec.cache_bytes, largest=largest,
-        )
-        for start, stop, largest in facts["chunks"]
-    ]  # fmt: skip
+    chunks = []
+    for start, stop, largest in facts["chunks"]:
+        blocks = grid.window(bounds[np.sort(order[start:stop])])
+        low, high = blocks[:, :2].min(axis=0), blocks[:, 2:].max(axis=0)
+        chunks.append(
+            ZonalChunk(
+                grid=replace(grid, tiles=grid.part(blocks)), spool=folder, start=start, stop=stop,
+                statistics=spec.statistics, bands=bands, max_cells=spec.max_cells,
+                cache_bytes=spec.cache_bytes, largest=largest,
+                blocks=int((high - low + 1).prod()),
+            )
+        )  # fmt: skip
+    return chunks
 
 
 def zonal_table(
@@ -197,7 +204,8 @@ def predicted_bytes(spec: ZonalPlan | ZonalChunk | ZonalTable, zones: int = 0) -
     cells = min(spec.largest, spec.max_cells)
     pixel = np.dtype(spec.grid.dtype).itemsize + int(spec.grid.masked)
     window = cells * (_COVERAGE_BYTES + 2 * pixel * len(spec.bands))
-    return _MEMORY_FIXED + spec.cache_bytes + window
+    cache = min(spec.cache_bytes, spec.blocks * spec.grid.block_bytes)
+    return _MEMORY_FIXED + cache + window
 
 
 def _spool_zones(
