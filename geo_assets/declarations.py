@@ -124,6 +124,9 @@ class Layer:
     """Keep undeclared columns too, behind the declared ones."""
     geometry_types: tuple[str, ...] = ()
     """Geometry types allowed; empty allows all."""
+    extent: tuple[float, float, float, float] | None = None
+    """West, south, east, north in EPSG:4326 degrees where every feature must be; what lies
+    elsewhere is quarantined as `out_of_bounds`: exchanged coordinates, for example."""
     null_geometry: bool = False
     """Keep features without geometry instead of quarantining them."""
     invalid: Literal["keep", "quarantine", "repair"] = "keep"
@@ -147,6 +150,11 @@ class Layer:
                 "The key column is one of the declared columns", repr(self.key), where,
                 f"Add it to columns, which are {sorted(self.columns)}.",
             )  # fmt: skip
+        if self.extent is not None:
+            west, south, east, north = self.extent
+            if not (-180 <= west < east <= 180 and -90 <= south < north <= 90):
+                raise ConfigError("extent is west, south, east, north in degrees",
+                                  repr(self.extent), where)  # fmt: skip
         accuracy = self.required_accuracy_m
         if accuracy is not None and not accuracy > 0:
             raise ConfigError("required_accuracy_m is a positive number of metres",

@@ -47,6 +47,7 @@ defs = assemble(
             "time": "timestamp[us, tz=UTC]",
         },
         geometry_types=("Point",),
+        extent=(12.0, 48.0, 18.0, 52.0),
         partitions=DAYS,
     ),
     topology_report_asset("topology_report", layer="districts", key="district_id", gap_width_m=3.0),

@@ -41,6 +41,7 @@ def test_wrong_scene_series(change, message):
         ({"geometry_types": ("Polygons",)}, "geometry_types is one of"),
         ({"key": "id", "columns": {"name": "string"}}, "one of the declared columns"),
         ({"required_accuracy_m": -1.0}, "positive number of metres"),
+        ({"extent": (18.0, 48.0, 12.0, 52.0)}, "west, south, east, north"),
     ],
 )
 def test_wrong_layer(change, message):

@@ -190,6 +190,7 @@ class LayerRecipe:
             null_geometry=layer.null_geometry,
             invalid=layer.invalid,
             repair=layer.repair,
+            extent=layer.extent,
             required_accuracy_m=layer.required_accuracy_m,
         )
         predicted = predicted_bytes(features=self.delivery.properties["rows"])

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
 from geo_assets.errors import ContractError, InputError
@@ -21,6 +20,7 @@ from geo_assets.kernels.layer_batch import DELIVERED, BatchRules, Kept, take_bat
 from geo_assets.kernels.layer_columns import free_name, plan_columns
 from geo_assets.kernels.layer_output import Written, write_sorted
 from geo_assets.kernels.layer_spec import LayerSpec
+from geo_assets.kernels.memory import release_memory
 from geo_assets.kernels.quarantine import Quarantine
 from geo_assets.kernels.repair import Repaired, account
 from geo_assets.kernels.reproject import plan_reprojection
@@ -143,6 +143,7 @@ def _rules(spec: LayerSpec, source: LayerSource) -> BatchRules:
         columns=columns, reprojection=reprojection, geometry_types=spec.geometry_types,
         promote=spec.promote, null_geometry=spec.null_geometry, invalid=spec.invalid,
         repair=spec.repair, quarantine_misplaced=spec.misplaced == "quarantine",
+        extent=spec.extent,
         covering=free_name(COVERING, names | set(columns.schema.names)), where=where,
     )  # fmt: skip
 
@@ -159,7 +160,7 @@ def _take_all(
         # Else this batch would live until the next one is finished.
         del batch, kept
     spill.close()
-    pa.default_memory_pool().release_unused()
+    release_memory()
     return tally
 
 

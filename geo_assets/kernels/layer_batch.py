@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import shapely
 from numpy.typing import NDArray
-from pyproj import CRS
+from pyproj import CRS, Transformer
 
 from geo_assets.kernels.geoparquet import GEOMETRY, bbox_array, type_codes
 from geo_assets.kernels.layer_columns import ColumnPlan, cast_lossless
@@ -45,6 +45,8 @@ class BatchRules:
     invalid: str
     repair: Repair
     quarantine_misplaced: bool
+    extent: tuple[float, float, float, float] | None
+    """West, south, east, north in degrees that features must touch."""
     covering: str
     """Name of the bounding box column."""
     where: str
@@ -122,6 +124,7 @@ def take_batch(batch: SourceBatch, rules: BatchRules) -> Kept:
     _check_presence(batch, source_geoms, rules, verdict)
     _check_finite(source_geoms, verdict)
     wrong_place = _check_place(source_bounds, rules, verdict)
+    _check_extent(source_bounds, rules, verdict)
     columns = _cast_columns(batch, rules, verdict)
     geoms, repaired = _target_geometry(source_geoms, rules, verdict)
     kept = verdict.kept
@@ -178,6 +181,22 @@ def _check_place(bounds: NDArray[np.float64], rules: BatchRules, verdict: _Verdi
         for kind in np.unique(kinds[wrong].astype(str)):
             verdict.against(wrong & (kinds == kind), kind, f"cannot be in {rules.crs.name}")
     return int(wrong.sum())
+
+
+def _check_extent(bounds: NDArray[np.float64], rules: BatchRules, verdict: _Verdict) -> None:
+    """Features whose bounding box does not touch the declared extent."""
+    if rules.extent is None:
+        return
+    west, south, east, north = rules.extent
+    to_degrees = Transformer.from_crs(rules.crs, "OGC:CRS84", always_xy=True)
+    corners = [to_degrees.transform(bounds[:, x], bounds[:, y]) for x in (0, 2) for y in (1, 3)]
+    lons = np.stack([lon for lon, _ in corners])
+    lats = np.stack([lat for _, lat in corners])
+    with np.errstate(invalid="ignore"):
+        outside = (lons.max(axis=0) < west) | (lons.min(axis=0) > east)
+        outside |= (lats.max(axis=0) < south) | (lats.min(axis=0) > north)
+    known = np.isfinite(bounds).all(axis=1)
+    verdict.against(known & outside, "out_of_bounds", "outside the declared extent")
 
 
 def _cast_columns(batch: SourceBatch, rules: BatchRules, verdict: _Verdict) -> list[pa.Array]:

@@ -47,6 +47,8 @@ class LayerSpec:
     """How to repair, where `invalid` is `repair`."""
     misplaced: Literal["quarantine", "keep"] = "quarantine"
     """What happens to coordinates that cannot be in the source CRS (`rules.crs.misplaced`)."""
+    extent: tuple[float, float, float, float] | None = None
+    """West, south, east, north in degrees: what lies elsewhere is quarantined."""
     required_accuracy_m: float | None = None
     """Accuracy in metres that the PROJ operation must state."""
 

@@ -120,7 +120,7 @@ PUBLIC = {
     ),
     Layer: (
         "name", "source", "crs", "source_crs", "layer", "encoding", "xy_columns", "key", "columns",
-        "extra_columns", "geometry_types", "null_geometry", "invalid", "repair",
+        "extra_columns", "geometry_types", "extent", "null_geometry", "invalid", "repair",
         "required_accuracy_m",
     ),
     recipe_asset: (
