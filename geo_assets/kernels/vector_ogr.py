@@ -38,6 +38,8 @@ _CONFIG = {
     "GDAL_HTTP_PROXY": "127.0.0.1:9",
     "GDAL_HTTPS_PROXY": "127.0.0.1:9",
     "CPL_VSIL_CURL_ALLOWED_EXTENSIONS": ".none",
+    # Its reader would fetch batches ahead in threads of its own, outside the memory budget.
+    "OGR_GPKG_NUM_THREADS": "1",
 }
 
 

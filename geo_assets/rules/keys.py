@@ -56,9 +56,9 @@ class KeySet:
 def _hashes(keys: pa.Array) -> NDArray[np.uint64]:
     """64-bit hashes, the same in every process."""
     if pa.types.is_integer(keys.type):
-        numbers: NDArray[np.int64] = keys.cast(pa.int64(), safe=False).to_numpy(
-            zero_copy_only=False
-        )
+        exact = keys.cast(pa.int64(), safe=False).to_numpy(zero_copy_only=False)
+        # A copy: a view would keep the whole batch alive that OGR delivered the keys in.
+        numbers: NDArray[np.int64] = exact.copy()
         return numbers.view(np.uint64)
     if not pa.types.is_string(keys.type):
         keys = keys.cast(pa.string())
