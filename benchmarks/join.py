@@ -1,7 +1,8 @@
 """Spatial joins, GeoParquet in, GeoParquet out: ours against geopandas, SedonaDB and DuckDB.
 
-    python benchmarks/join.py [--job points|polygons|both] [--points N] [--zones N] [--rounds 3]
-        [--peers-python PYTHON] [--left FILE --right FILE] [--peers ours,sedonadb,...] [--no-save]
+    python benchmarks/join.py [--job points|scale|polygons|all] [--points N] [--zones N]
+        [--rounds 3] [--left FILE --right FILE] [--peers ours,sedonadb,...]
+        [--peers-python PYTHON] [--no-save]
 
 Each run is a process tree of its own. CPU is user and system time of all its processes; memory is
 the highest sum of their proportional set sizes, sampled. Peers take turns within a round, and the
@@ -290,17 +291,20 @@ def save(sections: list[str]) -> None:
 
 
 def run_job(args: argparse.Namespace, job: str, folder: Path) -> str:
-    number = args.points or (1_000_000 if job == "polygons" else 10_000_000)
-    zones = args.zones or (50_000 if job == "polygons" else 10_000)
+    sizes = {"points": (10_000_000, 10_000), "scale": (50_000_000, 10_000),
+             "polygons": (1_000_000, 50_000)}  # fmt: skip
+    number, zones = args.points or sizes[job][0], args.zones or sizes[job][1]
     left, right = args.left or folder / f"{job}.parquet", args.right or folder / f"{job}-z.parquet"
     if not args.left:
         make_left(left, number, polygons=job == "polygons")
     if not args.right:
         make_zones(right, zones)
-    costs: dict[str, list[Cost]] = {peer: [] for peer in args.peers.split(",")}
+    peers = ["ours"] if job == "scale" else args.peers.split(",")
+    costs: dict[str, list[Cost]] = {peer: [] for peer in peers}
     work = folder / "work"
     work.mkdir(exist_ok=True)
-    for turn in range(args.rounds):
+    rounds = 1 if job == "scale" else args.rounds
+    for turn in range(rounds):
         for peer, runs in costs.items():
             if turn and runs[0].error:
                 continue
@@ -308,8 +312,14 @@ def run_job(args: argparse.Namespace, job: str, folder: Path) -> str:
             runs.append(measure(peer, python, left, right, work))
             print(peer, runs[-1], file=sys.stderr)
     kind = "small polygons" if job == "polygons" else "points"
-    title = f"{count(left):,} {kind} x {count(right):,} zones, intersects, {args.rounds} rounds"
+    title = f"{count(left):,} {kind} x {count(right):,} zones, intersects, {rounds} rounds"
     return table(title, costs)
+
+
+def folder_of(parent: Path, job: str) -> Path:
+    folder = parent / job
+    folder.mkdir()
+    return folder
 
 
 def main() -> None:
@@ -318,7 +328,7 @@ def main() -> None:
         globals()[peer](*map(Path, paths))
         return
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--job", choices=["points", "polygons", "both"], default="both")
+    parser.add_argument("--job", choices=["points", "scale", "polygons", "all"], default="all")
     parser.add_argument("--points", type=int)
     parser.add_argument("--zones", type=int)
     parser.add_argument("--left", type=Path)
@@ -329,9 +339,9 @@ def main() -> None:
     parser.add_argument("--no-save", action="store_true")
     args = parser.parse_args()
     ctypes.CDLL(None).prctl(SUBREAPER, 1, 0, 0, 0)
-    jobs = ["points", "polygons"] if args.job == "both" else [args.job]
+    jobs = ["points", "scale", "polygons"] if args.job == "all" else [args.job]
     with tempfile.TemporaryDirectory() as name:
-        sections = [run_job(args, job, Path(name)) for job in jobs]
+        sections = [run_job(args, job, folder_of(Path(name), job)) for job in jobs]
     print("\n\n".join(sections))
     if not args.no_save:
         save(sections)

@@ -77,7 +77,7 @@ def index_bytes(spec: JoinIndexSpec) -> int:
     layer = Layer.open(spec.right)
     geometry = int(layer.bytes_per_row * layer.rows)
     edges = min(geometry // 16, _MAX_EDGES)
-    return (64 << 20) + (1 << 24) * 12 + edges * 170 + geometry
+    return (64 << 20) + (1 << 24) * 16 + edges * 190 + geometry
 
 
 def join_index_kernel(spec: JoinIndexSpec, workdir: Path) -> KernelResult:
