@@ -6,6 +6,7 @@ Each partition is one 256 x 256 px GeoTIFF, written and read back (a kernel of s
 
 # Dagster reads the annotations of asset functions as objects, not as text, so this module does
 # without `from __future__ import annotations`.
+# ruff: noqa: ARG001, ARG002 - protocols name arguments that this small work does not need
 
 import asyncio
 import os
@@ -26,6 +27,8 @@ from geo_assets.production import Bench, Publication
 
 NUMBER = int(os.environ.get("BENCH_PARTITIONS", "20"))
 PARTITIONS = dg.StaticPartitionsDefinition([f"t{number:05}" for number in range(NUMBER)])
+
+
 def chunk(kernel: Any, spec: Any) -> Chunk:
     return Chunk(id="tile", kernel=kernel, spec=spec, predicted_bytes=30 << 20)
 
