@@ -33,7 +33,7 @@ from geo_assets.production import Bench, Publication
 from geo_assets.resources import GeoStore
 from geo_assets.store.artifact import ArtifactStore, ChunkReceipt, Draft
 
-MAP_FORMAT = 1
+MAP_FORMAT = 2
 """Raised when the same inputs give another map than before."""
 
 

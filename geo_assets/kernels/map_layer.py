@@ -151,7 +151,7 @@ def _batches(paths: Sequence[Path], columns: list[str] | None) -> Iterator[pa.Re
 
 def _shown(part: pa.RecordBatch, column: GeoColumn) -> list[str]:
     """Columns a reader can make sense of."""
-    hidden = {column.name, column.covering, "lon", "lat"}
+    hidden = {column.name, column.covering, "lon", "lat", "sha256"}
     plain = [
         field.name
         for field in part.schema

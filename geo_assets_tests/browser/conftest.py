@@ -19,9 +19,13 @@ FLAGS = [
 ]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture
 def chromium():
-    """Debian's Chromium under Playwright, with WebGL drawn in software."""
+    """Debian's Chromium under Playwright, with WebGL drawn in software.
+
+    For one test, because Playwright keeps an event loop running as long as it is open, and
+    asynchronous tests cannot start theirs meanwhile.
+    """
     driver = pytest.importorskip("playwright.sync_api")
     path = shutil.which("chromium") or shutil.which("chromium-browser")
     if path is None:
