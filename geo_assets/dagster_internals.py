@@ -15,11 +15,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import groupby
-from pathlib import Path
 from typing import Any
 
 import dagster as dg
-import psutil
 from dagster._core.definitions.asset_checks.asset_check_evaluation import (
     AssetCheckEvaluationTargetMaterializationData,
 )
@@ -41,10 +39,11 @@ from dagster._core.events import (
 )
 from dagster._core.storage.partition_status_cache import get_and_update_asset_status_cache_value
 
-PROCESS_TAG = "geo_assets/process"
-"""The tag of a run that names the process it runs in: machine, process id and start time."""
+from geo_assets.dead_runs import PROCESS_TAG, free_dead_slots, process_tags
 
-_ENDED = (dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED)
+__all__ = ["PROCESS_TAG", "free_dead_slots", "process_tags"]
+
+_RECORDS_AT_ONCE = 500
 
 Interrupted = DagsterExecutionInterruptedError
 """What Dagster raises when a run is terminated; a cancelled asset must end with it."""
@@ -192,6 +191,26 @@ def failed_partitions(
     return set(cache.deserialize_failed_partition_subsets(partitions).get_partition_keys())
 
 
+def checked_materializations(
+    context: dg.AssetCheckExecutionContext, asset: dg.AssetKey, partitions: Sequence[str]
+) -> dict[str, AssetCheckEvaluationTargetMaterializationData]:
+    """The newest materialization of each partition, for `log_partition_check`; a few queries."""
+    kind = dg.DagsterEventType.ASSET_MATERIALIZATION
+    find = context.instance.get_latest_storage_id_by_partition
+    ids = sorted(find(asset, kind, set(partitions)).values())
+    found = {}
+    for start in range(0, len(ids), _RECORDS_AT_ONCE):
+        wanted = dg.AssetRecordsFilter(
+            asset_key=asset, storage_ids=ids[start : start + _RECORDS_AT_ONCE]
+        )
+        records = context.instance.fetch_materializations(wanted, limit=_RECORDS_AT_ONCE).records
+        for record in records:
+            found[str(record.partition_key)] = AssetCheckEvaluationTargetMaterializationData(
+                storage_id=record.storage_id, run_id=record.run_id, timestamp=record.timestamp
+            )
+    return found
+
+
 def log_partition_check(
     context: dg.AssetCheckExecutionContext,
     *,
@@ -202,23 +221,16 @@ def log_partition_check(
     severity: dg.AssetCheckSeverity,
     description: str,
     metadata: Mapping[str, Any],
+    targets: Mapping[str, AssetCheckEvaluationTargetMaterializationData] | None = None,
 ) -> None:
     """Record a check's verdict on one partition of a run that covers several.
 
     Dagster gives the result that a check yields a partition only in runs of one partition, and
-    drops evaluations that do not say which materialization they are of.
+    drops evaluations that do not say which materialization they are of: one of `targets`, which
+    are looked up if the caller has not done so for all partitions together.
     """
-    wanted = dg.AssetRecordsFilter(asset_key=asset, asset_partitions=[partition])
-    records = context.instance.fetch_materializations(wanted, limit=1).records
-    target = (
-        AssetCheckEvaluationTargetMaterializationData(
-            storage_id=records[0].storage_id,
-            run_id=records[0].run_id,
-            timestamp=records[0].timestamp,
-        )
-        if records
-        else None
-    )
+    if targets is None:
+        targets = checked_materializations(context, asset, [partition])
     evaluation: Any = dg.AssetCheckEvaluation(
         asset_key=asset,
         check_name=name,
@@ -227,7 +239,7 @@ def log_partition_check(
         description=description,
         metadata=dict(metadata),
         partition=partition,
-        target_materialization_data=target,
+        target_materialization_data=targets.get(partition),
     )
     context.op_execution_context.log_event(evaluation)
 
@@ -261,67 +273,3 @@ def preview_features() -> Iterator[None]:
         warnings.simplefilter("ignore", dg.PreviewWarning)
         warnings.simplefilter("ignore", dg.BetaWarning)
         yield
-
-
-def process_tags() -> dict[str, str]:
-    """Tags for a run that this process executes itself, so that `free_dead_slots` knows of it."""
-    own = psutil.Process()
-    return {PROCESS_TAG: f"{_machine()}/{own.pid}/{_started(own)}"}
-
-
-def free_dead_slots(instance: dg.DagsterInstance) -> list[str]:
-    """Give the pools back what runs hold that are over or whose process is dead.
-
-    A process that is killed keeps its places in Dagster's pools, and only a daemon frees them,
-    minutes after the run has ended; of a run without a launcher it never learns that it has. To
-    be called before a run is executed in this process, which would wait for ever.
-
-    A run is judged by the process in its tags (`process_tags`), on the machine that process is
-    on; runs of other machines, or without the tag, are left alone while they have not ended.
-
-    Returns:
-        The ids of the runs that held something and are dead. Those that had not ended are
-        reported as failed.
-    """
-    storage = instance.event_log_storage
-    holders = list(storage.get_concurrency_run_ids())
-    freed = []
-    for run in instance.get_runs(dg.RunsFilter(run_ids=holders)) if holders else ():
-        ended = run.status in _ENDED
-        if not ended and not _is_dead(instance, run):
-            continue
-        if not ended:
-            instance.report_run_failed(run, "The process of this run was killed.")
-        storage.free_concurrency_slots_for_run(run.run_id)
-        freed.append(run.run_id)
-    return freed
-
-
-def _is_dead(instance: dg.DagsterInstance, run: dg.DagsterRun) -> bool:
-    tag = run.tags.get(PROCESS_TAG, "")
-    machine, _, process = tag.partition("/")
-    if machine != _machine():
-        return False
-    if run.parent_run_id is not None:
-        # A retry inherits the tags of the run that it repeats, until it sets its own.
-        parent = instance.get_run_by_id(run.parent_run_id)
-        if parent is not None and parent.tags.get(PROCESS_TAG) == tag:
-            return False
-    pid, _, started = process.partition("/")
-    try:
-        return _started(psutil.Process(int(pid))) != started
-    except psutil.NoSuchProcess:
-        return True
-
-
-def _machine() -> str:
-    """One boot of one machine, and in it one namespace of process ids: what a pid is unique in."""
-    boot = Path("/proc/sys/kernel/random/boot_id")
-    if boot.exists():
-        return f"{boot.read_text().strip()}-{Path('/proc/self/ns/pid').stat().st_ino}"
-    return f"{os.uname().nodename}-{psutil.boot_time():.0f}"
-
-
-def _started(process: psutil.Process) -> str:
-    """When a process started: a pid alone is given to another process one day."""
-    return f"{process.create_time():.2f}"

@@ -118,7 +118,7 @@ class ManyPartitions:
                 await self._fail(key, error)
         finally:
             self._publishing.release()
-        self._tell_progress()
+        await self._tell_progress()
 
     async def _publish(self, key: str, outcome: Outcome) -> None:
         result = outcome.result
@@ -139,7 +139,7 @@ class ManyPartitions:
 
     async def _fail(self, key: str, error: Exception) -> None:
         told = self.failures.add(key, error)
-        self._context.log.error("partition %s: %s", key, told)
+        await asyncio.to_thread(self._context.log.error, "partition %s: %s", key, told)
         entry = self._log.failed(key)
         if entry is not None:
             await self._events.put(entry)
@@ -163,15 +163,15 @@ class ManyPartitions:
         put.cancel()
         await asyncio.wait([writer])
 
-    def _tell_progress(self) -> None:
+    async def _tell_progress(self) -> None:
         self._done += 1
         step = self._done * TOLD // self._total
         if self._total > TOLD and step > (self._done - 1) * TOLD // self._total:
             failed = self.failures.count
-            self._context.log.info(
-                "%d of %d partitions done%s", self._done, self._total,
-                f", {failed} of them failed" if failed else "",
-            )  # fmt: skip
+            text = f"{self._done} of {self._total} partitions done"
+            if failed:
+                text += f", {failed} of them failed"
+            await asyncio.to_thread(self._context.log.info, text)
 
 
 class Watch:

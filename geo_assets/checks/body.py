@@ -12,7 +12,12 @@ from typing import Any, TypeAlias
 
 import dagster as dg
 
-from geo_assets.dagster_internals import Interrupted, log_partition_check, preview_features
+from geo_assets.dagster_internals import (
+    Interrupted,
+    checked_materializations,
+    log_partition_check,
+    preview_features,
+)
 from geo_assets.engine.engine import Engine, Lost
 from geo_assets.engine.scope import interruptible
 from geo_assets.errors import GeoAssetsError
@@ -177,6 +182,8 @@ def _result(
     verdicts: Sequence[Verdict],
 ) -> dg.AssetCheckResult:
     if len(verdicts) > 1:
+        keys = [str(verdict.partition) for verdict in verdicts]
+        targets = checked_materializations(context, asset, keys)
         for verdict in verdicts:
             log_partition_check(
                 context,
@@ -187,6 +194,7 @@ def _result(
                 severity=rule.severity,
                 description=verdict.description,
                 metadata=verdict.metadata,
+                targets=targets,
             )
     return _sum_up(verdicts, rule, asset)
 
