@@ -215,7 +215,9 @@ class TilesRecipe:
         """Neighbouring cells together."""
         del bench
         series = self.series
-        return plan_chunks(
+        # Projecting the grid's cells takes longer than the loop may be held up.
+        return await asyncio.to_thread(
+            plan_chunks,
             self.scene.properties["scene"],
             series.grid,
             [Path(item.name) for item in self.scene.with_role("data")],
