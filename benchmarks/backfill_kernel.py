@@ -54,5 +54,3 @@ def inspect(spec: Path, _workdir: Path) -> KernelResult:
     with rasterio.open(spec) as source:
         checked = int(source.read(1).size)
     return KernelResult(facts={"values": Findings(checked=checked).as_dict()})
-
-
