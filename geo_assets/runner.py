@@ -27,7 +27,7 @@ INTERRUPTED = "interrupted; the next run goes on with what is not finished"
 
 _POLL_S = 0.3
 _PATIENCE = 10
-"""Failed looks at the event log, one after another, after which nothing more is told."""
+"""Failed looks at the event log, one after another, that are too many once the run has ended."""
 
 _log = logging.getLogger(__name__)
 
@@ -180,7 +180,7 @@ def _follow(instance: dg.DagsterInstance, run_id: str, tell: Tell, ended: thread
     """Tell every event of the run; a log that cannot be read for a while is waited for."""
     cursor: str | None = None
     failures = 0
-    while failures < _PATIENCE:
+    while failures < _PATIENCE or not ended.is_set():
         last_round = ended.wait(_POLL_S)
         try:
             page = instance.get_records_for_run(run_id, cursor=cursor)

@@ -155,7 +155,7 @@ def open_instance(*, record: bool = True, home: Path | None = None) -> dg.Dagste
         home: Its folder; else `$DAGSTER_HOME`, else the folder that `make dev` shows.
     """
     if not record:
-        return dg.DagsterInstance.ephemeral()
+        return dg.DagsterInstance.ephemeral(settings={"telemetry": {"enabled": False}})
     if home is None and os.environ.get("DAGSTER_HOME"):
         return dg.DagsterInstance.get()
     home = home or Path(DAGSTER_HOME)

@@ -41,9 +41,15 @@ class Town:
             "DAGSTER_HOME": str(self.folder / "home"),
         }
 
+    def settle(self) -> None:
+        """A Dagster home, which tells nobody about the tests."""
+        home = self.folder / "home"
+        home.mkdir(exist_ok=True)
+        (home / "dagster.yaml").write_text("telemetry:\n  enabled: false\n")
+
     def __call__(self, *args: str, code: int | None = 0) -> Result:
         """The command in this process; it must end with `code`."""
-        (self.folder / "home").mkdir(exist_ok=True)
+        self.settle()
         result = CliRunner().invoke(main, args, env=self.env)
         if code is not None:
             assert result.exit_code == code, result.output
@@ -51,7 +57,7 @@ class Town:
 
     def process(self, *command: str, **options: Any) -> subprocess.Popen[str]:
         """A command as a process of its own, `geo-assets` first on its path."""
-        (self.folder / "home").mkdir(exist_ok=True)
+        self.settle()
         path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
         return subprocess.Popen(
             command, env={**os.environ, **self.env, "PATH": path}, cwd=self.folder, text=True,
