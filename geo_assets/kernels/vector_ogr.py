@@ -11,12 +11,14 @@ from typing import Any
 # Read by GDAL when pyogrio loads it, so it must be set before the import: drivers that reach
 # other files, programs or hosts do not exist in a process that reads deliveries. Afterwards it is
 # unset, because the GDAL of rasterio would warn about each driver that it never had.
-_REACHING = (
-    "OGR_VRT,GDALG,OGCAPI,WFS,OAPIF,CSW,HTTP,Elasticsearch,Carto,AmigoCloud,PLSCENES,NGW,EEDA,"
-    "ADBC,GPSBabel,MapML,PGDUMP,PDF"
-)
-_GONE = os.environ.get("GDAL_SKIP", "").split(",")
-os.environ["OGR_SKIP"] = ",".join(name for name in _REACHING.split(",") if name not in _GONE)
+os.environ["OGR_SKIP"] = ",".join(
+    name
+    for name in (
+        "OGR_VRT", "GDALG", "OGCAPI", "WFS", "OAPIF", "CSW", "HTTP", "Elasticsearch", "Carto",
+        "AmigoCloud", "PLSCENES", "NGW", "EEDA", "ADBC", "GPSBabel", "MapML", "PGDUMP", "PDF",
+    )
+    if name not in os.environ.get("GDAL_SKIP", "").split(",")
+)  # fmt: skip
 
 import pyarrow as pa
 import pyogrio
