@@ -118,4 +118,4 @@ def gc(asset: str | None, keep: int, *, dry_run: bool) -> int:
 def _table(lines: Iterable[str], indent: str = "") -> None:
     """Lines of which the first is a heading."""
     for number, line in enumerate(lines):
-        click.secho(f"{indent}{line}", dim=number == 0)
+        click.secho(f"{indent}{line}", dim=(number == 0) or None)

@@ -58,7 +58,7 @@ def plan(
     for asset, state, number, chunks, largest, why in planning.rows(planned):
         rows.append([asset, state, number, chunks, size(int(largest)) if int(largest) else "", why])
     for at, line in enumerate(listing.table(iter(rows))):
-        click.secho(line, dim=at == 0)
+        click.secho(line, dim=(at == 0) or None)
     todo = sum(item.state != "current" for item in planned)
     click.secho(
         f"{todo} of {len(planned)} would be made." if todo else "Everything is current.", bold=True

@@ -75,7 +75,7 @@ class Teller:
         """One line that stays."""
         with self._lock:
             self._wipe()
-            click.secho(text, file=self._stream, fg=fg, bold=bold, dim=dim)
+            click.secho(text, file=self._stream, fg=fg, bold=bold or None, dim=dim or None)
 
     def watch(self, news: News) -> None:
         """Take one thing that happened, for the live line only."""
