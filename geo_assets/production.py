@@ -127,6 +127,25 @@ class Recipe(Protocol):
         ...
 
 
+class Merged:
+    """The half of a recipe whose chunks are merged by `finish` and none of them staged.
+
+    Such a step is short enough to be done again as a whole: see `Bench.run_all`.
+    """
+
+    __slots__ = ()
+
+    async def chunks(self, bench: Bench) -> Sequence[Chunk]:
+        """None are staged."""
+        del bench
+        return []
+
+    async def fetch(self, chunk: Chunk, folder: Path) -> Chunk:
+        """Nothing: `finish` brings the inputs."""
+        del folder
+        return chunk
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Staged:
     """A version whose objects are all in place and checked, but which is not current yet."""

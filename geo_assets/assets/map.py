@@ -29,7 +29,7 @@ from geo_assets.kernels.map_page import (
 )
 from geo_assets.kernels.map_raster import MapRasterSpec, map_raster, predicted_map_bytes
 from geo_assets.model import COG, GEOTIFF, PARQUET, Artifact, Chunk, KernelResult, fingerprint
-from geo_assets.production import Bench, Publication
+from geo_assets.production import Bench, Merged, Publication
 from geo_assets.resources import GeoStore
 from geo_assets.store.artifact import ArtifactStore, ChunkReceipt, Draft
 
@@ -131,7 +131,7 @@ def _planner(declared: MapDeclaration, geo_store: GeoStore) -> Plan:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class MapRecipe:
+class MapRecipe(Merged):
     """One map."""
 
     declared: MapDeclaration
@@ -143,16 +143,6 @@ class MapRecipe:
     partition: str | None
     version: str
     inputs: Mapping[str, str]
-
-    async def chunks(self, bench: Bench) -> Sequence[Chunk]:
-        """None are staged: a map is drawn in seconds."""
-        del bench
-        return []
-
-    async def fetch(self, chunk: Chunk, folder: Path) -> Chunk:
-        """Nothing."""
-        del folder
-        return chunk
 
     async def finish(
         self, draft: Draft, receipts: Sequence[ChunkReceipt], bench: Bench

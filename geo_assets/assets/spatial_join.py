@@ -29,7 +29,7 @@ from geo_assets.kernels.join_spec import (
 from geo_assets.kernels.table_facts import TableSpec, table_facts
 from geo_assets.metadata import svg_markdown
 from geo_assets.model import Artifact, Chunk, fingerprint
-from geo_assets.production import Bench, Publication
+from geo_assets.production import Bench, Merged, Publication
 from geo_assets.resources import GeoStore
 from geo_assets.store.artifact import ArtifactStore, ChunkReceipt, Draft
 
@@ -164,7 +164,7 @@ def _planner(declared: JoinDeclaration, geo_store: GeoStore) -> Plan:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class JoinRecipe:
+class JoinRecipe(Merged):
     """One version of each layer, joined."""
 
     declared: JoinDeclaration
@@ -175,16 +175,6 @@ class JoinRecipe:
     partition: str | None
     version: str
     inputs: Mapping[str, str]
-
-    async def chunks(self, bench: Bench) -> Sequence[Chunk]:
-        """None are staged: what chunks find is merged."""
-        del bench
-        return []
-
-    async def fetch(self, chunk: Chunk, folder: Path) -> Chunk:
-        """Nothing."""
-        del folder
-        return chunk
 
     async def finish(
         self, draft: Draft, receipts: Sequence[ChunkReceipt], bench: Bench

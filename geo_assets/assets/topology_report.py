@@ -29,7 +29,7 @@ from geo_assets.kernels.topology_report import merge_report
 from geo_assets.kernels.vector_preview import LayerPicture, draw_layer
 from geo_assets.metadata import svg_markdown
 from geo_assets.model import Artifact, Chunk, Findings, fingerprint
-from geo_assets.production import Bench, Publication
+from geo_assets.production import Bench, Merged, Publication
 from geo_assets.resources import GeoStore
 from geo_assets.rules.coverage import CoverageRules
 from geo_assets.rules.lines import NetworkRules
@@ -114,7 +114,7 @@ def _planner(name: str, layer: str, key: str, rules: TopologyRules, geo_store: G
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TopologyRecipe:
+class TopologyRecipe(Merged):
     """One layer held against its rules."""
 
     rules: TopologyRules
@@ -125,16 +125,6 @@ class TopologyRecipe:
     partition: str | None
     version: str
     inputs: Mapping[str, str]
-
-    async def chunks(self, bench: Bench) -> Sequence[Chunk]:
-        """None are staged: what chunks find is merged."""
-        del bench
-        return []
-
-    async def fetch(self, chunk: Chunk, folder: Path) -> Chunk:
-        """Nothing."""
-        del folder
-        return chunk
 
     async def finish(
         self, draft: Draft, receipts: Sequence[ChunkReceipt], bench: Bench

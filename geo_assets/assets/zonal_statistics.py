@@ -27,7 +27,7 @@ from geo_assets.kernels.zonal import (
 from geo_assets.kernels.zonal_chunk import zonal_chunk
 from geo_assets.kernels.zonal_table import merge_zones
 from geo_assets.model import COG, GEOTIFF, Artifact, Chunk, fingerprint
-from geo_assets.production import Bench, Publication
+from geo_assets.production import Bench, Merged, Publication
 from geo_assets.resources import GeoStore
 from geo_assets.store.artifact import ArtifactStore, ChunkReceipt, Draft
 
@@ -128,7 +128,7 @@ def _planner(declared: ZonalDeclaration, geo_store: GeoStore) -> Plan:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ZonalRecipe:
+class ZonalRecipe(Merged):
     """One scene over one version of the zones."""
 
     declared: ZonalDeclaration
@@ -139,16 +139,6 @@ class ZonalRecipe:
     partition: str | None
     version: str
     inputs: Mapping[str, str]
-
-    async def chunks(self, bench: Bench) -> Sequence[Chunk]:
-        """None are staged: what chunks compute is merged."""
-        del bench
-        return []
-
-    async def fetch(self, chunk: Chunk, folder: Path) -> Chunk:
-        """Nothing."""
-        del folder
-        return chunk
 
     async def finish(
         self, draft: Draft, receipts: Sequence[ChunkReceipt], bench: Bench

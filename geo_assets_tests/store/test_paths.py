@@ -45,7 +45,7 @@ def test_two_keys_never_share_a_segment(one, other):
 @given(keys)
 def test_a_key_never_leaves_the_root(key):
     root = Place.of(["raw", key], key).root
-    assert os.path.normpath(f"/root/{root}") == f"/root/{root}"
+    assert os.path.normpath(f"/top/{root}") == f"/top/{root}"
     assert root.count("/") == 2
 
 
