@@ -1,8 +1,10 @@
 """Measuring peers fairly on a shared machine: each run a process tree of its own, in turns.
 
 CPU is user and system time of every process of the tree; memory is the highest sum of their
-proportional set sizes, sampled ten times a second. Wall time is noisy where others work too, so
-ratios are taken within a round, and their median is what counts.
+proportional set sizes, sampled twice a second. Wall time is noisy where others work too, so
+ratios are taken within a round, and their median is what counts. `capacity` says how many
+processors two busy processes really get: a virtual machine's two may be worth little more than
+one, and then no division of work can show in the wall time.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 RESULTS = Path(__file__).resolve().parent / "RESULTS.md"
+_QUIET = 1.7
 _SUBREAPER = 36  # prctl: orphans of a tree come to us, so that nothing is left uncounted
 
 
@@ -29,14 +32,19 @@ class Cost:
     wall_s: float
     cpu_s: float
     peak_mib: float
+    processors: float
+    """What two busy processes got just before or just after the run, the less of the two."""
     answer: str
     """The last line the run printed."""
 
 
 def interleave(
-    script: Path, peers: Mapping[str, Sequence[str]], rounds: int
+    script: Path, peers: Mapping[str, Sequence[str]], rounds: int, *, patience_s: float = 0.0
 ) -> dict[str, list[Cost]]:
     """Run `script --run <words>` for every peer, in turns.
+
+    A run that finds less than 1.7 processors before it or after it is done again, as long as the
+    patience lasts; then runs count as they come.
 
     Args:
         script: The benchmark.
@@ -44,16 +52,37 @@ def interleave(
         rounds: Runs of each peer.
     """
     ctypes.CDLL(None).prctl(_SUBREAPER, 1, 0, 0, 0)
+    deadline = time.perf_counter() + patience_s
     costs: dict[str, list[Cost]] = {name: [] for name in peers}
     for _ in range(rounds):
         for name, words in peers.items():
-            costs[name].append(_measure([sys.executable, str(script), "--run", *words]))
-            print(name, costs[name][-1], file=sys.stderr)
+            cost = _measure([sys.executable, str(script), "--run", *words])
+            while cost.processors < _QUIET and time.perf_counter() < deadline:
+                time.sleep(5)
+                if capacity() >= _QUIET:
+                    cost = _measure([sys.executable, str(script), "--run", *words])
+            costs[name].append(cost)
+            print(name, cost, file=sys.stderr)
     return costs
+
+
+def capacity() -> float:
+    """Processors that two busy processes get: 2 on an idle machine with two of its own."""
+    work = "import time, hashlib; t = time.perf_counter()\n"
+    work += "for _ in range(300): hashlib.sha256(bytes(1 << 20)).digest()\n"
+    work += "print(time.perf_counter() - t)"
+
+    def seconds(number: int) -> float:
+        command = [sys.executable, "-c", work]
+        running = [subprocess.Popen(command, stdout=subprocess.PIPE) for _ in range(number)]
+        return max(float(process.communicate()[0]) for process in running)
+
+    return 2 * seconds(1) / seconds(2)
 
 
 def _measure(command: list[str]) -> Cost:
     env = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
+    before = capacity()
     begin = time.perf_counter()
     process = subprocess.Popen(command, stdout=subprocess.PIPE, env=env, text=True)
     stop, peak = threading.Event(), [0.0]
@@ -66,7 +95,8 @@ def _measure(command: list[str]) -> Cost:
     sampler.join()
     if status:
         raise SystemExit(f"{' '.join(command)} failed")
-    return Cost(wall_s=wall, cpu_s=cpu, peak_mib=peak[0], answer=lines[-1] if lines else "")
+    return Cost(wall_s=wall, cpu_s=cpu, peak_mib=peak[0], processors=min(before, capacity()),
+                answer=lines[-1] if lines else "")  # fmt: skip
 
 
 def _reap(main: int) -> tuple[float, int]:
@@ -86,7 +116,7 @@ def _sample(stop: threading.Event, peak: list[float]) -> None:
     import psutil
 
     me = psutil.Process()
-    while not stop.wait(0.1):
+    while not stop.wait(0.5):
         total = 0
         for child in me.children(recursive=True):
             try:
@@ -100,16 +130,17 @@ def _sample(stop: threading.Event, peak: list[float]) -> None:
 
 def table(title: str, costs: Mapping[str, list[Cost]], against: str) -> str:
     """A Markdown table: medians, and ratios to one peer within the same round."""
-    lines = [f"### {title}", "", f"| | wall s | wall / {against} | CPU s | peak MiB | answer |",
-             "|---|---|---|---|---|---|"]  # fmt: skip
+    head = f"| | wall s | wall / {against} | CPU s | peak MiB | processors | answer |"
+    lines = [f"### {title}", "", head, "|---|---|---|---|---|---|---|"]
     for name, runs in costs.items():
-        wall, cpu, peak = (statistics.median(getattr(run, field) for run in runs)
-                           for field in ("wall_s", "cpu_s", "peak_mib"))  # fmt: skip
+        fields = ("wall_s", "cpu_s", "peak_mib", "processors")
+        wall, cpu, peak, got = (
+            statistics.median(getattr(r, field) for r in runs) for field in fields
+        )
         pairs = zip(runs, costs[against], strict=True)
         ratio = statistics.median(run.wall_s / other.wall_s for run, other in pairs)
-        lines.append(
-            f"| {name} | {wall:.1f} | {ratio:.2f} | {cpu:.1f} | {peak:.0f} | {runs[0].answer} |"
-        )
+        numbers = f"{wall:.1f} | {ratio:.2f} | {cpu:.1f} | {peak:.0f} | {got:.1f}"
+        lines.append(f"| {name} | {numbers} | {runs[0].answer} |")
     return "\n".join(lines)
 
 

@@ -44,7 +44,7 @@ def ours(layer: Path, key: str, gap_width_m: float | None, out: Path) -> str:
     async def run() -> str:
         settings = Settings(scratch=out / "scratch", workers=2, memory_bytes=2 << 30)
         plan = TopologyPlan(layer=layer, rules=TopologyRules(coverage=coverage))
-        preload = ("numpy", "pyarrow", "pyarrow.parquet", "shapely", "pyproj")
+        preload = ("numpy", "pyarrow", "pyarrow.parquet", "shapely", "pyproj", "pandas")
         async with Engine.open(settings, preload=preload) as engine:
             planned = await engine.run(Chunk(id="plan", kernel=plan_topology, spec=plan,
                                              predicted_bytes=predicted_bytes(plan)))  # fmt: skip
@@ -103,6 +103,7 @@ def main() -> None:
     parser.add_argument("--gap-width", type=float, default=20.0)
     parser.add_argument("--key", default="id")
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--patience", type=float, default=0.0, help="seconds to wait for quiet")
     parser.add_argument("--no-save", action="store_true")
     args = parser.parse_args()
     if args.run:
@@ -125,7 +126,7 @@ def main() -> None:
             continue
         words = {name: [peer, str(layer), width, "--key", args.key]
                  for name, (peer, width) in peers.items()}  # fmt: skip
-        costs = interleave(HERE, words, args.rounds)
+        costs = interleave(HERE, words, args.rounds, patience_s=args.patience)
         import pyarrow.parquet as pq
 
         title = f"{pq.read_metadata(layer).num_rows:,} polygons, {what}, {args.rounds} rounds"

@@ -48,6 +48,7 @@ def ours(scene: Path, zones: Path, key: str, statistics: list[str], out: Path) -
             "pyproj",
             "rasterio",
             "exactextract",
+            "pandas",
         )
         async with Engine.open(settings, preload=preload) as engine:
             planned = await engine.run(
@@ -107,6 +108,7 @@ def main() -> None:
     parser.add_argument("--key", default="id")
     parser.add_argument("--statistics", default=STATISTICS)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--patience", type=float, default=0.0, help="seconds to wait for quiet")
     parser.add_argument("--no-save", action="store_true")
     args = parser.parse_args()
     statistics = args.statistics.split(",")
@@ -117,7 +119,7 @@ def main() -> None:
         return
     words = [str(args.scene), str(args.zones), "--key", args.key, "--statistics", args.statistics]
     peers = {name: [name, *words] for name in ("exactextract", "ours")}
-    costs = interleave(HERE, peers, args.rounds)
+    costs = interleave(HERE, peers, args.rounds, patience_s=args.patience)
     import rasterio
 
     with rasterio.open(args.scene) as file:
