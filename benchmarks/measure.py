@@ -144,6 +144,17 @@ def table(title: str, costs: Mapping[str, list[Cost]], against: str) -> str:
     return "\n".join(lines)
 
 
+def conditions(patience_s: float) -> str:
+    """Which runs count, for the reader of a table."""
+    if not patience_s:
+        return "Every run counts, however many processors it got."
+    return (
+        f"A run that found less than {_QUIET} free processors before or after it was done again "
+        f"(for up to {patience_s:.0f} s in all): these are times of a quiet machine. With other "
+        "work on it, dividing the work gains less, down to nothing."
+    )
+
+
 def save(name: str, title: str, sections: Sequence[str]) -> None:
     """Write a benchmark's own section of RESULTS.md, between its markers."""
     start, end = f"<!-- {name}:start -->", f"<!-- {name}:end -->"

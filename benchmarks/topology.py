@@ -18,14 +18,14 @@ import sys
 import tempfile
 from pathlib import Path
 
-from measure import interleave, save, table
+from measure import conditions, interleave, save, table
 
 HERE = Path(__file__).resolve()
 NOTE = """Where the time goes. Ours pays about 1.2 s once, whatever the layer: imports, the start of
 two workers (pyarrow imports pandas in each process that converts an array) and the merge. Of the
 4.2 s of CPU in the chunks of the million polygons, GEOS's `is_valid` takes 1.6, reading WKB 0.8,
 Parquet 0.5 and the other rules for single features 0.7. So validity alone misses the target of 0.6
-of shapely's wall time at this size, and nears it only for layers several times larger. In the
+of shapely's wall time at this size; larger layers were not measured. In the
 coverage, segments are paired by their coordinates first and GEOS is asked about the few features
 near an unpaired one: that costs less than GEOS's own check of the whole, and finds more."""
 
@@ -140,7 +140,11 @@ def main() -> None:
         sections.append(table(title, costs, next(iter(peers))))
         print(sections[-1])
     if not args.no_save:
-        save("topology", "Topology (`benchmarks/topology.py`)", [*sections, NOTE])
+        save(
+            "topology",
+            "Topology (`benchmarks/topology.py`)",
+            [*sections, conditions(args.patience), NOTE],
+        )
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from measure import interleave, save, table
+from measure import conditions, interleave, save, table
 
 HERE = Path(__file__).resolve()
 STATISTICS = "count,mean,min,max,stdev,majority"
@@ -127,7 +127,11 @@ def main() -> None:
     section = table(title, costs, "exactextract")
     print(section)
     if not args.no_save:
-        save("zonal", "Zonal statistics (`benchmarks/zonal.py`)", [section])
+        save(
+            "zonal",
+            "Zonal statistics (`benchmarks/zonal.py`)",
+            [section, conditions(args.patience)],
+        )
 
 
 if __name__ == "__main__":
