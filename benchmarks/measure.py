@@ -151,7 +151,7 @@ def conditions(patience_s: float) -> str:
     return (
         f"A run that found less than {_QUIET} free processors before or after it was done again "
         f"(for up to {patience_s:.0f} s in all): these are times of a quiet machine. With other "
-        "work on it, dividing the work gains less, down to nothing."
+        "work on it, dividing the work gains less, and ours can be slower than its peer."
     )
 
 
