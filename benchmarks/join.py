@@ -52,7 +52,7 @@ def ours(left: Path, right: Path, out: Path) -> None:
     async def run() -> None:
         rule, sides = JoinRule(crs=CRS), (JoinSide(path=left), JoinSide(path=right))
         scratch = out.parent / "scratch"
-        settings = Settings(scratch=scratch, workers=2, memory_bytes=3 << 29)
+        settings = Settings(scratch=scratch, workers=2, memory_bytes=2 << 30)
         preload = ("numpy", "pyproj", "shapely", "pyarrow", "pyarrow.parquet")
         async with Engine.open(settings, preload=preload) as engine:
             spec = JoinIndexSpec(left=sides[0], right=sides[1], rule=rule)

@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 from geo_assets.errors import ContractError, InputError
 from geo_assets.kernels.join_aggregate import Aggregate
 from geo_assets.kernels.join_index import RightIndex, join_index_kernel
-from geo_assets.kernels.join_layer import Layer, Project, reproject_wkb
+from geo_assets.kernels.join_layer import Layer, Project, hand_back, reproject_wkb
 from geo_assets.kernels.join_output import Columns, RightRows, Writer, assemble, geo_metadata, texts
 from geo_assets.kernels.join_pairs import Finder
 from geo_assets.kernels.join_spec import JoinChunkSpec, JoinRule
@@ -60,6 +60,7 @@ def join_kernel(spec: JoinChunkSpec, workdir: Path) -> KernelResult:
         if file.metadata.num_rows != rows:
             raise ContractError("A join writes every row", f"{file.metadata.num_rows} of {rows}",
                                 path.name)  # fmt: skip
+    hand_back()
     tally = finder.tally
     facts = {
         "rows": rows,

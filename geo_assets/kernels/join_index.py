@@ -12,7 +12,7 @@ import pyarrow as pa
 import shapely
 
 from geo_assets.errors import ConfigError
-from geo_assets.kernels.join_layer import Layer, Project, decode, parse_crs
+from geo_assets.kernels.join_layer import Layer, Project, decode, hand_back, parse_crs
 from geo_assets.kernels.join_spec import JoinIndexSpec, JoinRule
 from geo_assets.kernels.label_grid import Array, LabelGrid
 from geo_assets.kernels.label_grid_build import Edges, build, make_cells
@@ -106,6 +106,7 @@ def join_index_kernel(spec: JoinIndexSpec, workdir: Path) -> KernelResult:
     np.save(workdir / "loose.npy", np.flatnonzero(loose))
     (workdir / "index.json").write_text(json.dumps({"cells": cells}))
     RightIndex.open(workdir)
+    hand_back()
     facts = {
         "right_rows": layer.rows,
         "right_not_comparable": int(layer.rows - comparable.sum()),

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from geo_assets.errors import ConfigError, ContractError
 from geo_assets.kernels.join_aggregate import Aggregate
 from geo_assets.kernels.join_index import RightIndex
-from geo_assets.kernels.join_layer import Layer, read_columns
+from geo_assets.kernels.join_layer import Layer, hand_back, read_columns
 from geo_assets.kernels.join_output import Writer, texts
 from geo_assets.kernels.join_spec import JoinMergeSpec
 from geo_assets.model import PARQUET, KernelResult, OutputFile
@@ -32,6 +32,7 @@ def join_merge_kernel(spec: JoinMergeSpec, workdir: Path) -> KernelResult:
     """
     path = workdir / spec.name
     rows = _zones(spec, path) if spec.rule.how == "aggregate" else _concatenate(spec, path)
+    hand_back()
     with pq.ParquetFile(path) as file:
         if file.metadata.num_rows != rows:
             raise ContractError("A join writes every row", f"{file.metadata.num_rows} of {rows}",
