@@ -225,8 +225,10 @@ def _news(event: dg.DagsterEvent) -> News | None:
         case dg.DagsterEventType.STEP_FAILURE:
             return News(kind="failed", step=step, text=_reason(event))
         case dg.DagsterEventType.PIPELINE_FAILURE if not _was_interrupted(event):
-            error = event.job_failure_data.error
-            if error is not None:
+            # A step that failed has told its error already.
+            failure = event.job_failure_data
+            error = failure.error
+            if error is not None and failure.first_step_failure_event is None:
                 return News(kind="failed", step=event.job_name, text=error.message.strip())
     return None
 

@@ -40,7 +40,6 @@ partitions_option = click.option(
     metavar="A..B",
     help="The partitions from A to B, both included.",
 )
-asset_argument = click.argument("asset")
 
 
 def exits(**meanings: str) -> str:

@@ -120,7 +120,7 @@ async def interruptible(
     where no signal arrives, this does nothing.
 
     The block belongs to one task: an async generator that Dagster drives gets a new task for every
-    item, so it must not yield inside the block; `interruptible_items` is for that.
+    item, so it must not yield inside the block.
 
     Args:
         raise_as: Raised without arguments when a signal ended the block.
@@ -145,22 +145,6 @@ async def interruptible(
     if scope.hit:
         task.uncancel()
         raise raise_as from cause
-
-
-async def interruptible_items(
-    items: AsyncIterator[T], raise_as: type[BaseException] = KeyboardInterrupt
-) -> AsyncIterator[T]:
-    """The same items, each awaited inside `interruptible`.
-
-    Between two items, while their consumer works, the handlers from outside are in place.
-    """
-    while True:
-        async with interruptible(raise_as):
-            try:
-                item = await anext(items)
-            except StopAsyncIteration:
-                return
-        yield item
 
 
 async def finish(awaitable: Awaitable[T]) -> T:

@@ -9,7 +9,7 @@ import threading
 
 import pytest
 
-from geo_assets.engine.scope import finish, interruptible, interruptible_items
+from geo_assets.engine.scope import finish, interruptible
 
 
 class Interrupted(BaseException):
@@ -143,44 +143,6 @@ def test_in_another_thread_it_does_nothing():
     thread.start()
     thread.join()
     assert done
-
-
-def test_items_leave_the_outer_handler_between_them(marked):
-    """As Dagster drives a generator: a new task per item, its own handler in between."""
-
-    async def source():
-        for number in range(3):
-            await asyncio.sleep(0)
-            yield number
-
-    loop = asyncio.new_event_loop()
-    items = interruptible_items(source(), Interrupted)
-    for number in range(3):
-        assert loop.run_until_complete(anext(items)) == number
-        assert signal.getsignal(signal.SIGTERM) is marked
-    with pytest.raises(StopAsyncIteration):
-        loop.run_until_complete(anext(items))
-    loop.close()
-
-
-def test_items_are_interrupted_while_awaited():
-    cleaned = []
-
-    async def source():
-        try:
-            yield 1
-            os.kill(os.getpid(), signal.SIGTERM)
-            await asyncio.sleep(30)
-        finally:
-            cleaned.append(True)
-
-    loop = asyncio.new_event_loop()
-    items = interruptible_items(source(), Interrupted)
-    assert loop.run_until_complete(anext(items)) == 1
-    with pytest.raises(Interrupted):
-        loop.run_until_complete(anext(items))
-    loop.close()
-    assert cleaned
 
 
 async def test_finish_is_not_interrupted():
