@@ -10,6 +10,7 @@ from geo_assets.store.redact import code_of, status_of, summary
 NO_CREDENTIALS = "No AWS credentials are configured"
 
 _PASSING_STATUS = frozenset({408, 409, 425, 429, 500, 502, 503, 504})
+_BAD_REQUEST = 400
 _PASSING_CODES = frozenset({
     "RequestTimeout", "SlowDown", "InternalError", "OperationAborted", "BadDigest",
     "XAmzContentSHA256Mismatch",
@@ -64,6 +65,8 @@ def translated(
             "Check the keys, the region, the policy of the bucket and the clock.",
         )
     passing = status is None or status in _PASSING_STATUS or code in _PASSING_CODES
+    # The reply to a HEAD has no body, so a timed-out request looks like any other bad one.
+    passing |= status == _BAD_REQUEST and not code
     if passing and kind not in _FINAL and not isinstance(error, ValueError):
         return TransientError("The store answers", gist, where)
     return ConfigError("The store can do what is asked of it", gist, where)

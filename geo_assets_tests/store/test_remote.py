@@ -333,6 +333,21 @@ def test_error_texts_are_short_and_clean():
     assert isinstance(error, ConfigError) and "abc" not in str(error)
 
 
+async def test_a_timed_out_request_is_tried_again_though_its_reply_has_no_body(behind, proxy):
+    through, direct = behind
+    await direct.put("a", b"abc")
+    proxy.plan = first(2, Fault(kind="status", status=400, code="RequestTimeout"), "HEAD")
+    meta = await through.head("a")
+    assert meta and meta.size == 3
+
+
+async def test_a_bad_request_that_stays_bad_ends_after_a_few_tries(behind, proxy):
+    through, _ = behind
+    proxy.plan = first(1000, Fault(kind="status", status=400, code="Whatever"), "HEAD")
+    with pytest.raises(TransientError, match="400"):
+        await through.head("a")
+
+
 def test_a_short_lived_process_ends_well():
     """Threads of the client that outlive the interpreter abort the process."""
     code = (
