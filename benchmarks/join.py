@@ -42,9 +42,8 @@ SUBREAPER = 36  # prctl: orphans of the trees come to us, so that nothing is lef
 def ours(left: Path, right: Path, out: Path) -> None:
     """The kernels, run by the engine in two workers."""
     from geo_assets.engine.engine import Engine
-    from geo_assets.kernels.join import join_kernel
-    from geo_assets.kernels.join_index import index_bytes, join_index_kernel
-    from geo_assets.kernels.join_plan import chunk_bytes, plan_join
+    from geo_assets.kernels.join import join_index_kernel, join_kernel
+    from geo_assets.kernels.join_plan import chunk_bytes, index_bytes, plan_join
     from geo_assets.kernels.join_spec import JoinIndexSpec, JoinRule, JoinSide
     from geo_assets.model import Chunk
     from geo_assets.settings import Settings

@@ -14,10 +14,8 @@ import dagster as dg
 from geo_assets.assets.body import Plan
 from geo_assets.assets.factory import recipe_asset
 from geo_assets.assets.inputs import newest_input
-from geo_assets.kernels.join import join_kernel
-from geo_assets.kernels.join_index import index_bytes, join_index_kernel
-from geo_assets.kernels.join_merge import join_merge_kernel
-from geo_assets.kernels.join_plan import chunk_bytes, merge_bytes, plan_join
+from geo_assets.kernels.join import join_index_kernel, join_kernel, join_merge_kernel
+from geo_assets.kernels.join_plan import chunk_bytes, index_bytes, merge_bytes, plan_join
 from geo_assets.kernels.join_spec import (
     JoinChunkSpec,
     JoinIndexSpec,

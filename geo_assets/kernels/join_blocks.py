@@ -9,11 +9,10 @@ import numpy as np
 import shapely
 
 from geo_assets.kernels.join_index import RightIndex
+from geo_assets.kernels.join_plan import MAX_PAIRS
 from geo_assets.kernels.join_spec import JoinRule
 from geo_assets.kernels.label_grid import Array
 
-MAX_PAIRS = 1 << 21
-"""Candidate pairs looked at together at most."""
 _BLOCK_VERTICES = 1 << 23
 """Coordinates of right geometries that are decoded together at most, but for a single giant."""
 _BLOCK_ROWS = 1 << 18

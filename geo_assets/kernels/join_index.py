@@ -12,15 +12,15 @@ import pyarrow as pa
 import shapely
 
 from geo_assets.errors import ConfigError
-from geo_assets.kernels.join_layer import Layer, Project, decode, hand_back, parse_crs
+from geo_assets.kernels.join_geometry import decode
+from geo_assets.kernels.join_layer import Layer, Project, hand_back, parse_crs
+from geo_assets.kernels.join_plan import MAX_EDGES
 from geo_assets.kernels.join_spec import JoinIndexSpec, JoinRule
 from geo_assets.kernels.label_grid import Array, LabelGrid
 from geo_assets.kernels.label_grid_build import Edges, build, make_cells
 from geo_assets.model import JSON, KernelResult, OutputFile
 
 _BATCH = 1 << 15
-_MAX_EDGES = 1 << 23
-"""A right side with more edges than this gets no grid: building one would take over 1 GiB."""
 _EDGES_PER_ROW = 16
 """A grid pays off from one left row per this many edges."""
 _POLYGONAL = (-1, 3, 6)
@@ -28,7 +28,7 @@ _POLYGONAL = (-1, 3, 6)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RightIndex:
-    """What `join_index_kernel` wrote, mapped into memory."""
+    """What `make_index` wrote, mapped into memory."""
 
     rows: int
     wkb: pa.ChunkedArray
@@ -72,26 +72,13 @@ class RightIndex:
         return np.flatnonzero(hit.all(axis=1))
 
 
-def index_bytes(spec: JoinIndexSpec) -> int:
-    """Memory that `join_index_kernel` needs, from the footer alone."""
-    layer = Layer.open(spec.right)
-    geometry = int(layer.bytes_per_row * layer.rows)
-    edges = min(geometry // 16, _MAX_EDGES)
-    return (64 << 20) + (1 << 24) * 16 + edges * 190 + geometry
-
-
-def join_index_kernel(spec: JoinIndexSpec, workdir: Path) -> KernelResult:
-    """Prepare the right side. All files stay in the folder of the one named in the result.
-
-    Raises:
-        InputError: A file is not usable GeoParquet, or in another CRS than declared.
-        ConfigError: A distance would be measured in degrees; the join's CRS is unknown to PROJ.
-    """
+def make_index(spec: JoinIndexSpec, workdir: Path) -> KernelResult:
+    """Prepare the right side; see `join_index_kernel`."""
     _check_units(spec.rule)
     layer, left = Layer.open(spec.right), Layer.open(spec.left)
     left.projection(spec.rule.crs)
     project, operation = layer.projection(spec.rule.crs)
-    worth = min(_EDGES_PER_ROW * left.rows, _MAX_EDGES) if spec.rule.predicate != "dwithin" else 0
+    worth = min(_EDGES_PER_ROW * left.rows, MAX_EDGES) if spec.rule.predicate != "dwithin" else 0
     found = _normalise(layer, project, workdir / "right.arrow", worth)
     for name in ("bounds", "sizes", "valid"):
         np.save(workdir / f"{name}.npy", getattr(found, name))

@@ -19,17 +19,8 @@ from geo_assets.kernels.join_spec import JoinMergeSpec
 from geo_assets.model import PARQUET, KernelResult, OutputFile
 
 
-def join_merge_kernel(spec: JoinMergeSpec, workdir: Path) -> KernelResult:
-    """Make one file of the chunks' files, which are given in the order of the plan.
-
-    Pairs are copied as a stream. For an aggregate the result has one row per right row, in the
-    order of the right layer: its key (or row number), its columns, the statistics, and its
-    geometry if asked for.
-
-    Raises:
-        ContractError: The file written does not read back.
-        ConfigError: Columns of the result would share a name.
-    """
+def merge_parts(spec: JoinMergeSpec, workdir: Path) -> KernelResult:
+    """Make one file of the chunks' files; see `join_merge_kernel`."""
     path = workdir / spec.name
     rows = _zones(spec, path) if spec.rule.how == "aggregate" else _concatenate(spec, path)
     hand_back()

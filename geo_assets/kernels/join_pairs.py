@@ -10,8 +10,9 @@ import pyarrow as pa
 import shapely
 
 from geo_assets.kernels.join_blocks import Blocks, Load, Shelf, fulfilled, matches, portions
+from geo_assets.kernels.join_geometry import decode, point_coordinates
 from geo_assets.kernels.join_index import RightIndex
-from geo_assets.kernels.join_layer import Project, decode, point_coordinates
+from geo_assets.kernels.join_layer import Project
 from geo_assets.kernels.join_spec import JoinRule
 from geo_assets.kernels.label_grid import Array, LabelGrid
 from geo_assets.kernels.label_grid_boxes import Placed, place_boxes

@@ -5,14 +5,31 @@ from __future__ import annotations
 from itertools import pairwise
 from pathlib import Path
 
-from geo_assets.kernels.join import batch_rows
-from geo_assets.kernels.join_blocks import MAX_PAIRS
 from geo_assets.kernels.join_layer import Layer
-from geo_assets.kernels.join_spec import JoinChunkSpec, JoinMergeSpec, JoinRule, JoinSide
+from geo_assets.kernels.join_spec import (
+    JoinChunkSpec,
+    JoinIndexSpec,
+    JoinMergeSpec,
+    JoinRule,
+    JoinSide,
+)
+
+MAX_EDGES = 1 << 23
+"""A right side with more edges than this gets no grid: building one would take over 1 GiB."""
+MAX_PAIRS = 1 << 21
+"""Candidate pairs looked at together at most."""
 
 CHUNK_ROWS = 1 << 20
 CHUNK_BYTES = 256 << 20
 """A chunk has about so many rows, or bytes where rows are large, and layers have a few chunks."""
+_BATCH_BYTES = 48 << 20
+_BATCH_ROWS = 1 << 18
+"""A batch holds at most so many rows, and about as many bytes as `_BATCH_BYTES`."""
+
+
+def batch_rows(layer: Layer) -> int:
+    """Rows that are read at once: from the sizes in the footer, so the same everywhere."""
+    return int(min(max(_BATCH_BYTES / max(layer.bytes_per_row, 1.0), 1024), _BATCH_ROWS))
 
 
 def plan_join(
@@ -50,6 +67,14 @@ def plan_join(
         )
         for i, (start, stop) in enumerate(spans)
     )
+
+
+def index_bytes(spec: JoinIndexSpec) -> int:
+    """Memory that `join_index_kernel` needs, from the footer alone."""
+    layer = Layer.open(spec.right)
+    geometry = int(layer.bytes_per_row * layer.rows)
+    edges = min(geometry // 16, MAX_EDGES)
+    return (64 << 20) + (1 << 24) * 16 + edges * 190 + geometry
 
 
 def chunk_bytes(spec: JoinChunkSpec) -> int:

@@ -10,9 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 import shapely
 
-from geo_assets.kernels.join import join_kernel
-from geo_assets.kernels.join_index import join_index_kernel
-from geo_assets.kernels.join_merge import join_merge_kernel
+from geo_assets.kernels.join import join_index_kernel, join_kernel, join_merge_kernel
 from geo_assets.kernels.join_plan import plan_join
 from geo_assets.kernels.join_spec import JoinIndexSpec, JoinMergeSpec, JoinRule, JoinSide
 
