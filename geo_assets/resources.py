@@ -17,6 +17,7 @@ from geo_assets.settings import Settings
 from geo_assets.sources import Sources
 from geo_assets.store.artifact import ArtifactStore
 from geo_assets.store.objects import S3Access, open_store
+from geo_assets.store.observed import ObservedObjects
 
 
 class GeoStore(dg.ConfigurableResource[None]):
@@ -41,7 +42,8 @@ class GeoStore(dg.ConfigurableResource[None]):
         One for the run, so that it keeps its connections and knows the newest commits.
         """
         if self._artifacts is None:
-            self._artifacts = ArtifactStore(open_store(self.root, s3=s3_access(self.s3)))
+            objects = open_store(self.root, s3=s3_access(self.s3))
+            self._artifacts = ArtifactStore(ObservedObjects(objects))
         return self._artifacts
 
     def sources(self) -> Sources:

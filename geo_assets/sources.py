@@ -14,6 +14,7 @@ from pathlib import Path, PurePosixPath
 from geo_assets.errors import ConfigError, InputError
 from geo_assets.model import Json
 from geo_assets.store.objects import ObjectMeta, ObjectStore, S3Access, open_store
+from geo_assets.store.observed import ObservedObjects
 
 _SPECIAL = re.compile(r"\{(?P<name>\w+)\}|\*")
 _SIDECARS = {".shp": (".shx", ".dbf", ".prj", ".cpg", ".qpj", ".sbn", ".sbx")}
@@ -163,7 +164,7 @@ class Sources:
         """The store that a pattern is looked up in, and the pattern relative to it."""
         base, relative = split_base(text, self._base)
         if base not in self._stores:
-            self._stores[base] = open_store(base, s3=self._s3)
+            self._stores[base] = ObservedObjects(open_store(base, s3=self._s3))
         return self._stores[base], SourcePattern(relative, tuple(bands))
 
 

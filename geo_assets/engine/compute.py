@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from geo_assets.engine.pool import WorkerPool
 from geo_assets.engine.retry import Retry
 from geo_assets.engine.scratch import renew
 from geo_assets.engine.telemetry import Telemetry
+from geo_assets.engine.trace import current
 from geo_assets.errors import TransientError, WorkerError, WorkerMemory, WorkerTimeout
 from geo_assets.model import Chunk, KernelResult
 
@@ -103,21 +105,22 @@ class Compute:
 
     async def _do(self, attempt: _Attempt) -> KernelResult:
         chunk = attempt.chunk
-        async with self._budget.lease(
+        held = self._budget.lease(
             chunk.predicted_bytes, kernel=kernel_name(chunk), alone=attempt.alone, where=chunk.id
-        ) as lease:
+        )
+        async with AsyncExitStack() as stack:
+            with self._telemetry.waiting("compute"):
+                lease = await stack.enter_async_context(held)
             self._telemetry.peak("budget_held_peak", self._budget.held)
             await asyncio.to_thread(renew, attempt.folder)
             try:
-                result, account = await self._pool.run(
-                    chunk, attempt.folder, lease, fresh=attempt.fresh
-                )
+                with self._telemetry.timing("compute"):
+                    return await self._pool.run(chunk, attempt.folder, lease, fresh=attempt.fresh)
             finally:
                 attempt.outgrew_share = lease.refused
-            self._telemetry.spent("compute", account.wall_s)
-            self._telemetry.spent("cpu", account.cpu_s)
-            self._telemetry.peak("chunk_peak", lease.peak)
-            return result
+                self._telemetry.peak("chunk_peak", lease.peak)
+                if (trace := current.get()) is not None:
+                    trace.peak_bytes = max(trace.peak_bytes, lease.peak)
 
     def _count(self, error: Exception) -> None:
         kind = getattr(error, "kind", "error")

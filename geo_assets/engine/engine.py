@@ -35,6 +35,7 @@ from geo_assets.engine.watch import Watch
 from geo_assets.engine.work import Work
 from geo_assets.model import Chunk, KernelResult
 from geo_assets.settings import Settings
+from geo_assets.store import observed
 
 __all__ = ["Done", "Engine", "Lost"]
 
@@ -65,9 +66,14 @@ class Engine:
             preload=preload,
             on_output=_nursery_wrote,
         )
-        self._watch = Watch(self.budget, note=self.telemetry.peak, tick=space.sample)
+        telemetry = self.telemetry
+        self._watch = Watch(
+            self.budget, note=telemetry.peak, use=telemetry.memory, tick=space.sample
+        )
         self.telemetry.on_measure = self._watch.look_anew
-        self.pool = WorkerPool(launcher, self._watch, recycling=recycling)
+        self.pool = WorkerPool(
+            launcher, self._watch, recycling=recycling, ended=telemetry.chunk_cost
+        )
         """The worker processes; they are started when the first chunk needs one."""
         self._compute = Compute(self.pool, self.budget, self.telemetry, retry)
         self._work = Work(space, workers, self._compute, self.telemetry)
@@ -104,9 +110,11 @@ class Engine:
             engine = cls(space, settings, memory=memory, retry=retry or Retry(),
                          preload=preload, recycling=recycling or Recycling())  # fmt: skip
             engine._watch.start()
+            observed.sinks.append(engine.telemetry.traffic)
             try:
                 yield engine
             finally:
+                observed.sinks.remove(engine.telemetry.traffic)
                 await finish(engine._close())
         finally:
             await finish(asyncio.to_thread(folder.__exit__, None, None, None))

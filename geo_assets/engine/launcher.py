@@ -39,6 +39,18 @@ class Launched:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self.pid, signal.SIGKILL)
 
+    def ending(self) -> str:
+        """How it ended, for people."""
+        if not self.exited.done():
+            return "no answer and no end"
+        code = self.exited.result()
+        if code >= 0:
+            return f"exit code {code}"
+        try:
+            return f"signal {signal.Signals(-code).name}"
+        except ValueError:
+            return f"signal {-code}"
+
 
 class Launcher:
     """Starts workers through one nursery process, which is started again if it dies.

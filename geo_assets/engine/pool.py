@@ -11,8 +11,7 @@ import asyncio
 import contextlib
 import logging
 import os
-import signal
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -33,6 +32,9 @@ _TEXT_LIMIT = 4000
 _TEXT_PER_CHUNK = 64 << 10
 _OUTPUT_AT_ONCE = 256 << 10
 
+SLOTS_TOLD = 8
+"""Workers whose memory and CPU are told one by one."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -49,6 +51,8 @@ class Recycling:
 @dataclass(slots=True, eq=False, kw_only=True)
 class _Worker:
     name: str
+    slot: int
+    """The lowest number from 1 that no other living worker has."""
     process: Launched
     watched: Watched
     reader: asyncio.StreamReader
@@ -71,13 +75,21 @@ class WorkerPool:
         launcher: Starts the processes.
         watch: Holds them to time and memory.
         recycling: When a worker is replaced.
+        ended: Told what a chunk cost, and the worker's name and slot, also when the kernel
+            raised; in the task that awaits the chunk.
     """
 
     def __init__(
-        self, launcher: Launcher, watch: Watch, *, recycling: Recycling | None = None
+        self,
+        launcher: Launcher,
+        watch: Watch,
+        *,
+        recycling: Recycling | None = None,
+        ended: Callable[[Account, str, int], None] = lambda _account, _name, _slot: None,
     ) -> None:
         self._launcher = launcher
         self._watch = watch
+        self._ended = ended
         self._recycling = recycling or Recycling()
         self._idle: list[_Worker] = []
         self._all: set[_Worker] = set()
@@ -98,7 +110,7 @@ class WorkerPool:
 
     async def run(
         self, chunk: Chunk, folder: Path, lease: Lease, *, fresh: bool = False
-    ) -> tuple[KernelResult, Account]:
+    ) -> KernelResult:
         """Do one chunk in one worker.
 
         When the awaiting task is cancelled, the worker is killed and its end awaited, so nothing
@@ -129,10 +141,11 @@ class WorkerPool:
             raise
         answer, account = channel.load(payload)
         lease.peak = max(lease.peak, account.peak_bytes)
+        self._ended(account, worker.name, worker.slot)
         self._give_back(worker, account)
         if kind == channel.ERROR:
             raise answer
-        return answer, account
+        return answer  # type: ignore[no-any-return]
 
     async def close(self) -> None:
         """Kill every worker and the nursery; returns when they are gone."""
@@ -149,6 +162,7 @@ class WorkerPool:
         worker.fields = {**log.bound(), "chunk": chunk.id, "worker": worker.name}
         self._watch.begin(worker.watched, chunk.id, lease, worker.resting_bytes, chunk.timeout_s)
         try:
+            log.emit(__name__, logging.DEBUG, "computing", worker.fields)
             worker.writer.write(channel.frame(channel.JOB, job))
             await worker.writer.drain()
             while True:
@@ -177,8 +191,10 @@ class WorkerPool:
         self._born += 1
         self.started += 1
         reader, writer = await asyncio.open_connection(sock=process.sock)
+        slot = self._free_slot()
+        watched = Watched(process.pid, f"worker_{slot}_rss_peak" if slot <= SLOTS_TOLD else "")
         worker = _Worker(
-            name=f"w{self._born}", process=process, watched=Watched(process.pid),
+            name=f"w{self._born}", slot=slot, process=process, watched=watched,
             reader=reader, writer=writer)  # fmt: skip
         self._all.add(worker)
         asyncio.get_running_loop().add_reader(process.output_fd, self._drain, worker)
@@ -193,6 +209,10 @@ class WorkerPool:
         worker.born_bytes = worker.resting_bytes = channel.load(payload)
         self._watch.add(worker.watched)
         return worker
+
+    def _free_slot(self) -> int:
+        taken = {worker.slot for worker in self._all}
+        return next(slot for slot in range(1, len(taken) + 2) if slot not in taken)
 
     def _give_back(self, worker: _Worker, account: Account) -> None:
         worker.busy = False
@@ -218,7 +238,7 @@ class WorkerPool:
         await self._discard(worker)
         error = verdict or WorkerCrashed(
             "A worker process lives as long as its chunk",
-            _ending(worker.process.exited),
+            worker.process.ending(),
             chunk.id if chunk else "",
             "Only this chunk is affected; the log holds what the worker wrote.",
         )
@@ -273,15 +293,3 @@ class WorkerPool:
         worker.said += len(text)
         if text and worker.said <= _TEXT_PER_CHUNK:
             log.emit("output", logging.WARNING, text[-_TEXT_LIMIT:], worker.fields)
-
-
-def _ending(exited: asyncio.Future[int]) -> str:
-    if not exited.done():
-        return "no answer and no end"
-    code = exited.result()
-    if code >= 0:
-        return f"exit code {code}"
-    try:
-        return f"signal {signal.Signals(-code).name}"
-    except ValueError:
-        return f"signal {-code}"

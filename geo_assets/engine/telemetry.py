@@ -2,76 +2,40 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+import logging
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from time import monotonic
 
-from geo_assets.engine.histogram import Histogram
-from geo_assets.engine.lag import LIMIT_S, LagSampler
+from geo_assets.engine import log
+from geo_assets.engine.lag import LagSampler
+from geo_assets.engine.measure import Measure, Share
+from geo_assets.engine.pool import SLOTS_TOLD
+from geo_assets.engine.trace import ChunkTrace, current
+from geo_assets.engine.worker import Account
 
-_ALWAYS = ("chunks_done", "chunks_lost", "retries", "bytes_out", "loop_stalls")
-
-
-class Measure:
-    """Counters of one span: the whole run, or one asset."""
-
-    def __init__(self, workers: int, budget: int) -> None:
-        self.lag = Histogram()
-        self.counts: Counter[str] = Counter()
-        self.seconds: defaultdict[str, float] = defaultdict(float)
-        self.peaks: Counter[str] = Counter()
-        self._workers = workers
-        self._budget = budget
-        self._start = monotonic()
-        self._end: float | None = None
-
-    def note_lag(self, seconds: float) -> None:
-        """Record how late the loop was; more than 50 ms count as a stall."""
-        self.lag.add(seconds)
-        self.counts["loop_stalls"] += seconds > LIMIT_S
-
-    def finish(self) -> None:
-        """Freeze the wall clock."""
-        self._end = monotonic()
-
-    def snapshot(self) -> dict[str, int | float]:
-        """Metadata keys `geo_assets/...` to plain numbers; units are in the names.
-
-        `memory_peak_bytes` is the proportional set size (shared pages once) of this process, the
-        nursery and all workers together, at its highest; `worker_rss_peak_bytes` the resident size
-        of the largest worker; `cpu_utilisation` the CPU time of the workers divided by wall time
-        times workers.
-        """
-        wall = (self._end or monotonic()) - self._start
-        values: dict[str, int | float] = {
-            "loop_lag_p50_ms": round(self.lag.quantile(0.5) * 1000, 2),
-            "loop_lag_p99_ms": round(self.lag.quantile(0.99) * 1000, 2),
-            "loop_lag_max_ms": round(self.lag.largest * 1000, 2),
-            "wall_s": round(wall, 3),
-            "budget_bytes": self._budget,
-            "cpu_utilisation": round(self.seconds["cpu"] / max(wall * self._workers, 1e-9), 3),
-        }
-        values |= dict.fromkeys(_ALWAYS, 0)
-        values |= dict(self.counts)
-        values |= {f"{name}_s": round(total, 3) for name, total in self.seconds.items()}
-        values |= {f"{name}_bytes": peak for name, peak in self.peaks.items()}
-        return {f"geo_assets/{name}": value for name, value in values.items()}
+_log = logging.getLogger(__name__)
+_share: ContextVar[Share | None] = ContextVar("geo_assets_share", default=None)
 
 
 class Telemetry:
-    """Collects for the whole engine, and beside it for every open `measure`."""
+    """Collects for the whole engine, for every open `measure`, and for the partition at work."""
 
     def __init__(self, workers: int, budget: int) -> None:
         self.total = Measure(workers, budget)
+        self.on_measure: Callable[[], None] = lambda: None
+        """Called when a measure opens, so that peaks are looked for anew."""
+        self.on_chunk: list[Callable[[ChunkTrace], None]] = []
+        """Told every chunk that has ended, in its task."""
         self._workers = workers
         self._budget = budget
         self._open: list[Measure] = [self.total]
         self._sampler = LagSampler()
         self._sampler.sinks.append(self.total.note_lag)
         self._users = 0
-        self.on_measure: Callable[[], None] = lambda: None
-        """Called when a measure opens, so that peaks are looked for anew."""
+        self._queued: Counter[str] = Counter()
 
     @contextmanager
     def measure(self) -> Iterator[Measure]:
@@ -93,6 +57,17 @@ class Telemetry:
             self._sampler.sinks.remove(measure.note_lag)
 
     @contextmanager
+    def own(self) -> Iterator[Share]:
+        """Collect what this task and the tasks that it starts cost, and nothing else."""
+        share = Share()
+        token = _share.set(share)
+        try:
+            yield share
+        finally:
+            share.finish()
+            _share.reset(token)
+
+    @contextmanager
     def sampling(self) -> Iterator[None]:
         """Sample the loop's lag for the block; blocks may overlap."""
         self._users += 1
@@ -105,30 +80,95 @@ class Telemetry:
             if self._users == 0:
                 self._sampler.stop()
 
+    @contextmanager
+    def chunk(self, name: str) -> Iterator[ChunkTrace]:
+        """Follow one chunk through the block."""
+        trace = ChunkTrace(chunk=name, fields=log.bound())
+        token = current.set(trace)
+        try:
+            yield trace
+            self.count("chunks_done")
+            self.count("bytes_out", trace.bytes_out)
+        except BaseException as error:
+            trace.error = getattr(error, "kind", type(error).__name__)
+            raise
+        finally:
+            current.reset(token)
+            trace.ended = monotonic()
+            for sink in self._sinks():
+                sink.add_trace(trace)
+            for listener in self.on_chunk:
+                listener(trace)
+            if not trace.error:
+                _log.info("chunk done in %s: %s", trace.worker, trace.told())
+
+    def chunk_cost(self, account: Account, worker: str, slot: int) -> None:
+        """Take note of what a chunk cost its worker."""
+        self.spent("cpu", account.cpu_s)
+        if slot <= SLOTS_TOLD:
+            for measure in self._open:
+                measure.seconds[f"worker_{slot}_cpu"] += account.cpu_s
+        if (trace := current.get()) is not None:
+            trace.worker = worker
+            trace.cpu_s += account.cpu_s
+
     def count(self, name: str, number: int = 1) -> None:
         """Add to a counter: `chunks_done`, `retries`, `retries_<cause>`, `bytes_out`."""
-        for measure in self._open:
-            measure.counts[name] += number
+        for sink in self._sinks():
+            sink.counts[name] += number
 
     @contextmanager
     def timing(self, stage: str) -> Iterator[None]:
-        """Add the block's seconds to a stage: `fetch`, `compute`, `stage`."""
-        start = monotonic()
+        """Add the block's seconds to a stage (`fetch`, `stage`), and to the chunk at work."""
+        begin = monotonic()
         try:
             yield
         finally:
-            self.spent(stage, monotonic() - start)
+            end = monotonic()
+            self.spent(stage, end - begin)
+            if (trace := current.get()) is not None:
+                trace.marks.append((stage, begin, end))
+
+    @contextmanager
+    def waiting(self, stage: str) -> Iterator[None]:
+        """Count a chunk as waiting before a stage for the block."""
+        begin = monotonic()
+        self._queued[stage] += 1
+        for measure in self._open:
+            name = f"{stage}_queue"
+            measure.highs[name] = max(measure.highs[name], self._queued[stage])
+        try:
+            yield
+        finally:
+            self._queued[stage] -= 1
+            self.spent(f"{stage}_wait", monotonic() - begin)
 
     def spent(self, stage: str, seconds: float) -> None:
         """Add seconds to a stage."""
-        for measure in self._open:
-            measure.seconds[stage] += seconds
+        for sink in self._sinks():
+            sink.seconds[stage] += seconds
+
+    def traffic(self, read: int, written: int) -> None:
+        """Count one request to an object store and the bytes it moved."""
+        for sink in self._sinks():
+            sink.counts["requests"] += 1
+            sink.counts["bytes_read"] += read
+            sink.counts["bytes_written"] += written
 
     def peak(self, name: str, size: int) -> None:
-        """Note a size in bytes; the largest is kept: `worker_rss_peak`, `memory_peak`."""
-        for measure in tuple(self._open):  # called from the watch's thread
-            measure.peaks[name] = max(measure.peaks[name], size)
+        """Note a size in bytes; the largest is kept: `worker_rss_peak`, `chunk_peak`."""
+        for sink in self._sinks():  # the watch's thread has no partition
+            sink.peaks[name] = max(sink.peaks[name], size)
+
+    def memory(self, used: int, held: int) -> None:
+        """Note the bytes that chunks use and hold now; called from the watch's thread."""
+        for measure in tuple(self._open):
+            measure.note_memory(used, held)
 
     def snapshot(self) -> dict[str, int | float]:
         """The numbers of the whole engine so far; see `Measure.snapshot`."""
         return self.total.snapshot()
+
+    def _sinks(self) -> list[Share]:
+        share = _share.get()
+        return [*self._open] if share is None else [*self._open, share]

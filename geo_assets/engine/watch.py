@@ -45,6 +45,8 @@ class Watched:
     """One living worker process."""
 
     pid: int
+    peak_name: str = ""
+    """What its resident size is noted as, beside that of all."""
     running: Running | None = None
 
 
@@ -56,6 +58,7 @@ class Watch:
         note: Told the sizes in bytes, from the watch's thread: `worker_rss_peak` is the resident
             size of one worker, `memory_peak` the proportional set size of this process, nursery
             and workers together (what they really occupy, shared pages counted once).
+        use: Told after every round the bytes that running chunks use, and hold of the budget.
         tick: Called after every round, for other things to sample.
     """
 
@@ -64,12 +67,14 @@ class Watch:
         budget: MemoryBudget,
         *,
         note: Callable[[str, int], None] = lambda _name, _size: None,
+        use: Callable[[int, int], None] = lambda _used, _held: None,
         tick: Callable[[], None] = lambda: None,
     ) -> None:
         self.nursery = os.getpid()
         """Process id of the nursery, which counts towards the total; ours until there is one."""
         self._budget = budget
         self._note = note
+        self._use = use
         self._tick = tick
         self._workers: set[Watched] = set()
         self._lock = threading.Lock()
@@ -128,7 +133,7 @@ class Watch:
                 _log.exception("a round of the watch failed")
 
     def _round(self) -> None:
-        now, total = monotonic(), 0
+        now, total, used = monotonic(), 0, 0
         for worker in self._workers:
             try:
                 resident, anonymous = sizes(worker.pid)
@@ -136,8 +141,12 @@ class Watch:
                 continue
             total += resident
             self._note("worker_rss_peak", resident)
+            if worker.peak_name:
+                self._note(worker.peak_name, resident)
             if worker.running is not None and worker.running.verdict is None:
+                used += max(0, anonymous - worker.running.base)
                 self._judge(worker, worker.running, anonymous, now)
+        self._use(used, self._budget.held)
         for pid in self._others():
             with contextlib.suppress(OSError):
                 total += sizes(pid)[0]

@@ -81,31 +81,29 @@ class Work:
         """Take one chunk through all stages; its folder is gone afterwards."""
         self._compute.check(chunk)
         async with self._folder(chunk) as folder:
-            ready = chunk
-            if fetch is not None:
-                self._compute.warm()
-                ready = await self._fetch(chunk, fetch, folder / "in")
-            result = await self._compute.run(ready, folder / "out")
-            async with self._staging:
-                with self._telemetry.timing("stage"):
-                    value = await self._compute.retry.call(
+            with self._telemetry.chunk(chunk.id) as trace:
+                ready = chunk
+                if fetch is not None:
+                    self._compute.warm()
+                    ready = await self._fetch(chunk, fetch, folder / "in")
+                result = await self._compute.run(ready, folder / "out")
+                trace.bytes_out = sum(file.size for file in result.files)
+                async with self._turn("stage", self._staging):
+                    return await self._compute.retry.call(
                         lambda: stage(ready, result), on_retry=self._compute.note_retry
                     )
-        self._telemetry.count("chunks_done")
-        self._telemetry.count("bytes_out", sum(file.size for file in result.files))
-        return value
 
     async def keep(self, chunk: Chunk) -> KernelResult:
         """Do one chunk without fetch and stage; its folder stays until it is discarded."""
         self._compute.check(chunk)
         folder = self._name(chunk)
         try:
-            result = await self._compute.run(chunk, folder / "out")
+            with self._telemetry.chunk(chunk.id) as trace:
+                result = await self._compute.run(chunk, folder / "out")
+                trace.bytes_out = sum(file.size for file in result.files)
         except BaseException:
             await finish(asyncio.to_thread(remove, folder))
             raise
-        self._telemetry.count("chunks_done")
-        self._telemetry.count("bytes_out", sum(file.size for file in result.files))
         return result
 
     async def discard(self, result: KernelResult) -> None:
@@ -124,15 +122,24 @@ class Work:
             await asyncio.to_thread(renew, folder)
             return await fetch(chunk)
 
-        async with self._fetching:
+        async with self._turn("fetch", self._fetching):
             token = _inputs.set(folder)
             try:
-                with self._telemetry.timing("fetch"):
-                    return await self._compute.retry.call(
-                        attempt, on_retry=self._compute.note_retry
-                    )
+                return await self._compute.retry.call(attempt, on_retry=self._compute.note_retry)
             finally:
                 _inputs.reset(token)
+
+    @asynccontextmanager
+    async def _turn(self, name: str, turns: asyncio.Semaphore) -> AsyncIterator[None]:
+        """Wait for a turn, then take the time of the block."""
+        with self._telemetry.waiting(name):
+            await turns.acquire()
+        try:
+            _log.debug("%s begins", name)
+            with self._telemetry.timing(name):
+                yield
+        finally:
+            turns.release()
 
     @asynccontextmanager
     async def _folder(self, chunk: Chunk) -> AsyncIterator[Path]:
