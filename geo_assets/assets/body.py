@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import dagster as dg
 
-from geo_assets.assets.many import ManyPartitions, Watch
+from geo_assets.assets.many import ManyPartitions
 from geo_assets.assets.outcome import Failures, Outcome
+from geo_assets.assets.run_log import RunLog
 from geo_assets.dagster_internals import Interrupted, preview_features, silent_output_metadata
 from geo_assets.engine.log import bind
 from geo_assets.engine.scope import interruptible
 from geo_assets.production import Current, Recipe, produce, work_folder
+from geo_assets.progress import Pace
 from geo_assets.resources import GeoEngine, GeoStore
 from geo_assets.store.artifact import ArtifactStore
+
+_log = logging.getLogger(__name__)
 
 Plan: TypeAlias = Callable[[str | None, Path], Awaitable[Recipe]]
 """Makes the recipe of one partition; the folder is the partition's own, for files in flight."""
@@ -39,8 +44,9 @@ async def materialize(
     keys = list(context.partition_keys) if partitioned else [None]
     run = _Run(context, plan, store.artifacts(), engine)
     async with interruptible(raise_as=Interrupted):
-        output = await (run.single(keys[0]) if len(keys) == 1 else run.many(keys))
-    yield output
+        events = await run.events(keys)
+    for event in events:
+        yield event
 
 
 class _Run:
@@ -54,13 +60,17 @@ class _Run:
         self._store = store
         self._engine = engine.engine
         self._lanes = engine.partitions
+        self._log = RunLog(context)
 
-    async def single(self, partition: str | None) -> dg.Output[Any]:
+    async def events(self, keys: Sequence[Any]) -> list[Any]:
+        """What the step has to tell Dagster."""
+        async with self._log.listening():
+            return await (self.single(keys[0]) if len(keys) == 1 else self.many(keys))
+
+    async def single(self, partition: str | None) -> list[Any]:
         """The output of a step with one partition; the I/O manager commits it."""
         with self._engine.telemetry.measure() as measure:
-            outcome = await self._one(
-                partition, measure.snapshot, _Progress(self._context, partition)
-            )
+            outcome = await self._one(partition, measure.snapshot, Pace(self._log.tell, "chunks"))
         result = outcome.result
         if result is None:
             assert outcome.error is not None
@@ -69,25 +79,32 @@ class _Run:
             raise failures.failure() from outcome.error
         version = result.artifact.version if isinstance(result, Current) else result.draft.version
         with preview_features():
-            return dg.Output(
+            output: dg.Output[Any] = dg.Output(
                 result,
                 metadata=outcome.pictures() | outcome.manner() | outcome.shown_costs(),
                 data_version=dg.DataVersion(version),
             )
+        return [output]
 
-    async def many(self, keys: Sequence[Any]) -> dg.Output[Any]:
-        """The output of a step with several partitions, each of which was reported by itself."""
-        step = ManyPartitions(self._context, self._store, lanes=self._lanes)
+    async def many(self, keys: Sequence[Any]) -> list[Any]:
+        """The output of a step with several partitions, each of which was reported by itself.
+
+        What belongs to no single one of them is an observation of the asset, which is plotted.
+        """
+        pace = Pace(self._log.tell, "partitions")
+        step = ManyPartitions(self._context, self._store, lanes=self._lanes, progress=pace)
 
         async def make(key: str) -> Outcome:
-            return await self._one(key, Watch().costs, _silent)
+            with self._engine.telemetry.own() as share:
+                return await self._one(key, share.snapshot, _silent)
 
         with self._engine.telemetry.measure() as measure:
             await step.run(keys, make)
         costs = measure.snapshot()
         if step.failures.count:
             raise step.failures.failure(costs)
-        return dg.Output(None, metadata=silent_output_metadata() | costs)
+        total = dg.AssetObservation(self._context.asset_key, metadata=costs)
+        return [total, dg.Output(None, metadata=silent_output_metadata())]
 
     async def _one(
         self,
@@ -110,27 +127,12 @@ class _Run:
                         progress=progress,
                     )
             except Exception as error:  # noqa: BLE001 - reported by `Failures`, never swallowed
+                _log.error("not made: %s", error, extra={RunLog.SKIP: True})
                 return Outcome(partition=partition, error=error)
-        return Outcome(partition=partition, result=result, costs=costs())
+            outcome = Outcome(partition=partition, result=result, costs=costs())
+            _log.info("%s", outcome.told())
+        return outcome
 
 
 def _silent(_done: int, _total: int) -> None:
     """Chunks of one partition among many are too small a step to tell."""
-
-
-class _Progress:
-    """Tells Dagster's log how far a partition is, a few times in all."""
-
-    STEPS = 4
-
-    def __init__(self, context: dg.AssetExecutionContext, partition: str | None) -> None:
-        self._context = context
-        self._partition = partition
-        self._told = 0
-
-    def __call__(self, done: int, total: int) -> None:
-        step = done * self.STEPS // total
-        if total >= self.STEPS and step > self._told:
-            self._told = step
-            place = f" of {self._partition}" if self._partition else ""
-            self._context.log.info("%d of %d chunks%s done", done, total, place)

@@ -12,7 +12,6 @@ their number.
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
@@ -31,9 +30,6 @@ PUBLISHING = 16
 EVENTS_WAITING = 200
 """Events that wait for the database; then partitions wait for it too."""
 
-TOLD = 10
-"""How often a run says how far it is."""
-
 
 class ManyPartitions:
     """One step with several partitions.
@@ -42,14 +38,21 @@ class ManyPartitions:
         context: The step's.
         store: Where partitions are committed.
         lanes: Partitions that are made at the same time.
+        progress: Told partitions done, partitions in all and a note, after each.
     """
 
     def __init__(
-        self, context: dg.AssetExecutionContext, store: ArtifactStore, *, lanes: int
+        self,
+        context: dg.AssetExecutionContext,
+        store: ArtifactStore,
+        *,
+        lanes: int,
+        progress: Callable[[int, int, str], None],
     ) -> None:
         self._context = context
         self._store = store
         self._lanes = lanes
+        self._progress = progress
         self._tags = VersionTags.of(context)  # asks the database, so before anything runs
         self._log = PartitionLog(context)
         self._events: asyncio.Queue[dg.EventLogEntry | None] = asyncio.Queue(EVENTS_WAITING)
@@ -118,7 +121,9 @@ class ManyPartitions:
                 await self._fail(key, error)
         finally:
             self._publishing.release()
-        await self._tell_progress()
+        self._done += 1
+        failed = self.failures.count
+        self._progress(self._done, self._total, f", {failed} failed" if failed else "")
 
     async def _publish(self, key: str, outcome: Outcome) -> None:
         result = outcome.result
@@ -162,27 +167,3 @@ class ManyPartitions:
         await asyncio.wait({put, writer}, return_when=asyncio.FIRST_COMPLETED)
         put.cancel()
         await asyncio.wait([writer])
-
-    async def _tell_progress(self) -> None:
-        self._done += 1
-        step = self._done * TOLD // self._total
-        if self._total > TOLD and step > (self._done - 1) * TOLD // self._total:
-            failed = self.failures.count
-            text = f"{self._done} of {self._total} partitions done"
-            if failed:
-                text += f", {failed} of them failed"
-            await asyncio.to_thread(self._context.log.info, text)
-
-
-class Watch:
-    """Seconds since it was made: the one cost that is a partition's own.
-
-    The engine's other numbers are of everything that ran meanwhile, neighbours included.
-    """
-
-    def __init__(self) -> None:
-        self._started = time.monotonic()
-
-    def costs(self) -> dict[str, int | float]:
-        """Ready for the metadata of a materialization."""
-        return {"geo_assets/wall_s": round(time.monotonic() - self._started, 3)}

@@ -49,6 +49,13 @@ class Outcome:
             "geo_assets/chunks_resumed": result.resumed,
         }
 
+    def told(self) -> str:
+        """One line for the log."""
+        result = self.result
+        if not isinstance(result, Staged):
+            return "current already"
+        return f"made of {result.chunks} chunks, {result.resumed} of them by an earlier run"
+
     def shown_costs(self) -> dict[str, Any]:
         """What it cost; what was current already cost nothing worth a plot."""
         return {} if isinstance(self.result, Current) else dict(self.costs)

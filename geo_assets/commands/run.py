@@ -10,7 +10,6 @@ from geo_assets.commands.shared import (
     FAILED,
     PASSED,
     definitions_option,
-    duration,
     exits,
     guarded,
     partition_option,
@@ -18,6 +17,7 @@ from geo_assets.commands.shared import (
     selection_argument,
     size,
 )
+from geo_assets.progress import duration
 
 
 @click.command(

@@ -127,13 +127,3 @@ def size(number: float) -> str:
             return f"{number:.0f} B" if unit == "B" else f"{number:.1f} {unit}"
         number /= 1000
     raise AssertionError
-
-
-def duration(seconds: float) -> str:
-    """`4.1 s`, `3 min 12 s` or `2 h 05 min`."""
-    whole = int(seconds)
-    if whole < 60:
-        return f"{seconds:.1f} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60:02d} s"
-    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"

@@ -13,8 +13,8 @@ from typing import TextIO
 
 import click
 
-from geo_assets.commands.shared import duration, size
-from geo_assets.progress import watching
+from geo_assets.commands.shared import size
+from geo_assets.progress import duration, watching
 from geo_assets.runner import CHUNKS, News
 
 _BAR = 24

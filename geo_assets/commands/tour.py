@@ -10,9 +10,10 @@ from typing import Any
 
 from geo_assets.commands.materializing import materialize
 from geo_assets.commands.project import DAGSTER_HOME, Project, load, log_file, open_instance, quiet
-from geo_assets.commands.shared import duration, size
+from geo_assets.commands.shared import size
 from geo_assets.commands.teller import Teller
 from geo_assets.demo import WorldReport, build_world
+from geo_assets.progress import duration
 from geo_assets.runner import RunReport
 from geo_assets.settings import Settings
 

@@ -79,7 +79,7 @@ class ConsoleFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """The record as text, redacted."""
         time = datetime.fromtimestamp(record.created, UTC).astimezone().strftime("%H:%M:%S")
-        pairs = " ".join(f"{name}={value}" for name, value in _fields(record).items())
+        pairs = " ".join(f"{name}={value}" for name, value in fields_of(record).items())
         text = f"{time} {record.levelname.lower():7} {record.getMessage()}"
         text = f"{text} [{pairs}]" if pairs else text
         return redact(text + _trace(self, record))
@@ -95,7 +95,7 @@ class JsonFormatter(logging.Formatter):
             "level": record.levelname.lower(),
             "logger": record.name,
             "message": redact(record.getMessage()),
-            **{name: redact(value) for name, value in _fields(record).items()},
+            **{name: redact(value) for name, value in fields_of(record).items()},
         }
         if trace := _trace(self, record):
             values["trace"] = redact(trace.strip())
@@ -128,7 +128,9 @@ def emit(name: str, level: int, text: str, fields: Mapping[str, str]) -> None:
     logger.log(level, "%s", text, extra={"correlation": dict(fields)})
 
 
-def _fields(record: logging.LogRecord) -> dict[str, str]:
+def fields_of(record: logging.LogRecord) -> dict[str, str]:
+    """The correlation of a record, from coarse to fine."""
+    """The correlation of a record, from coarse to fine."""
     values = getattr(record, "correlation", None)
     if values is None:
         values = _bound.get()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
+from collections.abc import Mapping
 from time import monotonic
 
 from geo_assets.engine.histogram import Histogram
@@ -12,6 +13,7 @@ from geo_assets.engine.trace import ChunkTrace, Longest
 
 _ALWAYS = ("chunks_done", "chunks_lost", "retries", "requests", "bytes_read", "bytes_written",
            "bytes_out")  # fmt: skip
+_MAIN = {"wall_s", "cpu_s", "chunks_done", "bytes_out"}
 _STAGES = ("fetch", "compute", "stage", "cpu")
 
 
@@ -47,15 +49,19 @@ class Share:
         `fetch_s`, `compute_s`, `stage_s` add up over chunks that ran at the same time, `_wait_s`
         likewise is time in the queue before; `cpu_s` is that of the workers. `chunk_peak_bytes`
         is what the largest chunk used on top of a resting worker. `bytes_read`, `bytes_written`
-        and `requests` are of object stores, `bytes_out` of the chunks' files.
+        and `requests` are of object stores, `bytes_out` of the chunks' files. What is zero is left
+        out, apart from the main numbers: in a run of thousands of partitions each one is paid for.
         """
+        return _named({k: v for k, v in self._numbers().items() if v or k in _MAIN})
+
+    def _numbers(self) -> dict[str, int | float]:
         values: dict[str, int | float] = {"wall_s": round(self.wall_s, 3)}
         values |= dict.fromkeys(_ALWAYS, 0)
         values |= dict(self.counts)
         values |= {f"{stage}_s": 0.0 for stage in _STAGES}
         values |= {f"{name}_s": round(total, 3) for name, total in self.seconds.items()}
         values |= {f"{name}_bytes": peak for name, peak in self.peaks.items()}
-        return {f"geo_assets/{name}": value for name, value in values.items()}
+        return values
 
 
 class Measure(Share):
@@ -113,6 +119,8 @@ class Measure(Share):
                 self.seconds["cpu"] / max(self.wall_s * self._workers, 1e-9), 3
             ),
         }
-        values |= self.highs
-        named = {f"geo_assets/{name}": value for name, value in values.items()}
-        return named | super().snapshot()
+        return _named(values | self.highs | self._numbers())
+
+
+def _named(values: Mapping[str, int | float]) -> dict[str, int | float]:
+    return {f"geo_assets/{name}": value for name, value in values.items()}

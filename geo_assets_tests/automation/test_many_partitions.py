@@ -116,7 +116,17 @@ def test_each_partition_has_its_own_event_metadata_and_tags(quick):
     assert len(versions) == len(KEYS)
     for event in events.values():
         assert event.tags["dagster/data_version"] == event.metadata["geo_assets/version"].value
-        assert event.metadata["geo_assets/wall_s"].value >= 0
+        costs = {key: value.value for key, value in event.metadata.items()}
+        assert costs["geo_assets/chunks_done"] == 1
+        assert 0 <= costs["geo_assets/cpu_s"] < 1
+        assert costs["geo_assets/bytes_written"] > costs["geo_assets/bytes_out"] > 0
+        assert "geo_assets/retries" not in costs
+        assert "geo_assets/loop_lag_max_ms" not in costs
+    (total,) = quick.instance.fetch_observations(small_defs.texts.key, limit=100).records
+    numbers = total.asset_observation.metadata
+    assert numbers["geo_assets/chunks_done"].value == len(KEYS)
+    assert numbers["geo_assets/loop_lag_max_ms"].value > 0
+    assert numbers["geo_assets/worker_rss_peak_bytes"].value > 0
     checks = quick.instance.event_log_storage.get_asset_check_execution_history(
         dg.AssetCheckKey(small_defs.texts.key, "readable"), limit=100
     )
