@@ -12,7 +12,7 @@ from pyproj.exceptions import CRSError
 
 from geo_assets.errors import ConfigError
 from geo_assets.grids import Grid
-from geo_assets.policies import Repair
+from geo_assets.policies import CoverageRepair, Repair
 
 RESAMPLINGS = (
     "nearest", "bilinear", "cubic", "cubic_spline", "lanczos", "average", "mode",
@@ -24,6 +24,8 @@ GEOMETRY_TYPES = (
     "Point", "LineString", "Polygon", "MultiPoint", "MultiLineString", "MultiPolygon",
     "GeometryCollection",
 )  # fmt: skip
+COVERAGE_CLEAN_GEOS = (3, 14, 0)
+"""The first GEOS that can clean a coverage."""
 
 _NAME = re.compile(r"[a-z][a-z0-9_]*\Z")
 _PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
@@ -133,6 +135,9 @@ class Layer:
     """What happens to invalid geometry: keep (the check reports it), quarantine or repair."""
     repair: Repair = field(default_factory=Repair)
     """How to repair, where `invalid` is `repair`."""
+    coverage: CoverageRepair | None = None
+    """For polygons that form a coverage: close narrow gaps and overlaps, after every feature was
+    brought into its canonical form. The layer is held in memory whole."""
     required_accuracy_m: float | None = None
     """Accuracy in metres that the datum operation must reach."""
 
@@ -150,6 +155,7 @@ class Layer:
                 "The key column is one of the declared columns", repr(self.key), where,
                 f"Add it to columns, which are {sorted(self.columns)}.",
             )  # fmt: skip
+        _check_repairs(self, where)
         if self.extent is not None:
             west, south, east, north = self.extent
             if not (-180 <= west < east <= 180 and -90 <= south < north <= 90):
@@ -177,6 +183,29 @@ class Layer:
         for name in ("name", "source"):
             del fields[name]
         return fields | {"columns": dict(self.columns), "geometry_types": list(self.geometry_types)}
+
+
+def _check_repairs(layer: Layer, where: str) -> None:
+    """Refuse repairs that would do nothing, or that GEOS cannot do here."""
+    if layer.repair != Repair() and layer.invalid != "repair":
+        raise ConfigError("repair=... says how, and invalid='repair' that it is done",
+                          f"{layer.repair!r} with invalid={layer.invalid!r}", where,
+                          "Add invalid='repair', or leave repair out.")  # fmt: skip
+    if layer.coverage is None:
+        return
+    if not layer.geometry_types or set(layer.geometry_types) - {"Polygon", "MultiPolygon"}:
+        raise ConfigError(
+            "Only polygons form a coverage", f"geometry_types {layer.geometry_types!r}", where,
+            "Declare geometry_types=('Polygon', 'MultiPolygon'), or leave coverage out.",
+        )  # fmt: skip
+    import shapely  # not at the top: most declarations need no GEOS
+
+    if shapely.geos_version < COVERAGE_CLEAN_GEOS:
+        raise ConfigError(
+            "coverage=... needs the coverage_clean of GEOS 3.14",
+            f"GEOS {shapely.geos_version_string}", where,
+            "Install a Shapely that is built with it, or leave coverage out.",
+        )  # fmt: skip
 
 
 def _check_name(name: str, where: str) -> None:

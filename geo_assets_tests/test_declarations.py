@@ -5,6 +5,7 @@ import pytest
 from geo_assets.declarations import Layer, SceneSeries
 from geo_assets.errors import ConfigError
 from geo_assets.grids import SquareGrid
+from geo_assets.policies import CoverageRepair, Repair
 
 GRID = SquareGrid(crs="EPSG:32633", resolution=10.0, cell_px=512)
 SERIES = {"name": "scene_tiles", "scenes": "scenes", "source": "scenes/{scene}.tif", "grid": GRID}
@@ -42,12 +43,48 @@ def test_wrong_scene_series(change, message):
         ({"key": "id", "columns": {"name": "string"}}, "one of the declared columns"),
         ({"required_accuracy_m": -1.0}, "positive number of metres"),
         ({"extent": (18.0, 48.0, 12.0, 52.0)}, "west, south, east, north"),
+        ({"repair": Repair(precision=0.01)}, "Add invalid='repair'"),
+        ({"coverage": CoverageRepair(width_m=3.0)}, "Only polygons form a coverage"),
+        (
+            {"coverage": CoverageRepair(width_m=3.0), "geometry_types": ("Polygon", "Point")},
+            "Declare geometry_types=('Polygon', 'MultiPolygon')",
+        ),
     ],
 )
 def test_wrong_layer(change, message):
     with pytest.raises(ConfigError) as caught:
         Layer(**(LAYER | change))
     assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"width_m": 1, "strategy": "coin"}, "strategy is one of longest_border"),
+        ({"width_m": -1}, "positive number of metres"),
+        ({"width_m": float("inf")}, "positive number of metres"),
+        ({"width_m": 1, "tolerance_m": 2}, "at least tolerance_m"),
+    ],
+)
+def test_wrong_coverage_repair(options, message):
+    with pytest.raises(ConfigError) as caught:
+        CoverageRepair(**options)
+    assert message in str(caught.value)
+
+
+def test_a_coverage_is_refused_where_geos_cannot_clean_it(monkeypatch):
+    import shapely
+
+    polygons = LAYER | {"geometry_types": ("Polygon",)}
+    declared = Layer(**polygons, coverage=CoverageRepair(width_m=3.0))
+    assert declared.config() != Layer(**polygons).config()
+    assert declared.config() != Layer(**polygons, coverage=CoverageRepair(width_m=2.0)).config()
+    monkeypatch.setattr(shapely, "geos_version", (3, 13, 1))
+    monkeypatch.setattr(shapely, "geos_version_string", "3.13.1")
+    with pytest.raises(ConfigError) as caught:
+        Layer(**polygons, coverage=CoverageRepair(width_m=3.0))
+    assert "coverage_clean of GEOS 3.14" in str(caught.value)
+    assert "3.13.1" in caught.value.got
 
 
 def test_classes_are_never_interpolated():

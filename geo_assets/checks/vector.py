@@ -10,12 +10,10 @@ import dagster as dg
 
 from geo_assets.checks.body import CheckRule, make_checks
 from geo_assets.declarations import Layer
-from geo_assets.kernels.layer_checks import LayerCheckSpec, check_layer
+from geo_assets.kernels.layer_spec import LayerCheckSpec
+from geo_assets.kernels.layers import READ_BYTES, look_at_layer
 from geo_assets.model import Artifact, Chunk
 from geo_assets.store.artifact import ArtifactStore
-
-_CHECK_BYTES = 400 << 20
-"""A row group of the layer as Arrow and as GEOS objects; files are read one group at a time."""
 
 
 def layer_checks(
@@ -33,7 +31,7 @@ def layer_checks(
             for item in artifact.with_role("data")
         ]
         spec = layer_check_spec(layer, paths)
-        return [Chunk(id="layer", kernel=check_layer, spec=spec, predicted_bytes=_CHECK_BYTES)]
+        return [Chunk(id="layer", kernel=look_at_layer, spec=spec, predicted_bytes=READ_BYTES)]
 
     return [make_checks(dg.AssetKey(["core", layer.name]), _RULES, look, partitions)]
 

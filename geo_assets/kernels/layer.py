@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geo_assets.errors import ContractError, InputError
+from geo_assets.kernels.changes import CHANGES, ChangeLog
 from geo_assets.kernels.geoparquet import COVERING, GEOMETRY
 from geo_assets.kernels.layer_batch import DELIVERED, BatchRules, Kept, take_batch
 from geo_assets.kernels.layer_columns import free_name, plan_columns
@@ -22,36 +23,17 @@ from geo_assets.kernels.layer_output import Written, write_sorted
 from geo_assets.kernels.layer_spec import LayerSpec
 from geo_assets.kernels.memory import release_memory
 from geo_assets.kernels.quarantine import Quarantine
-from geo_assets.kernels.repair import Repaired, account
 from geo_assets.kernels.reproject import plan_reprojection
-from geo_assets.kernels.spill import GROUP_BYTES, Spill
-from geo_assets.kernels.vector_model import BATCH_BYTES, LayerSource
+from geo_assets.kernels.spill import Spill
+from geo_assets.kernels.vector_model import LayerSource
 from geo_assets.kernels.vector_source import open_layer
 from geo_assets.model import KernelResult
 from geo_assets.rules.crs import crs_facts, crs_name, expect_crs, looks_like_degrees, parse_crs
 from geo_assets.rules.keys import KeySet
 from geo_assets.rules.wkb import read_wkb
 
-__all__ = ["LayerSpec", "build_layer", "predicted_bytes"]
-
 MISPLACED_LIMIT = 0.5
 """Share of features with impossible coordinates from which the declared CRS itself is wrong."""
-
-
-def predicted_bytes(*, features: int, largest_feature_bytes: int = 0) -> int:
-    """Memory that `build_layer` needs on top of a resting worker, in bytes.
-
-    Args:
-        features: Number of features in the delivery.
-        largest_feature_bytes: Size of its largest geometry as WKB, where known.
-    """
-    # A batch lives as Arrow, as GEOS objects of source and target, and as coordinates, beside
-    # what the reader holds of the source. Measured on 300,000 polygons of 100 vertices: 200 MB.
-    pass_one = 32 * BATCH_BYTES
-    # A row group lives as read, as one chunk, in order, and as it is encoded. Measured on 1.2 M
-    # such polygons: 434 MB at the most, with what the first pass left behind.
-    pass_two = 5 * GROUP_BYTES
-    return max(pass_one, pass_two) + 30 * features + 8 * largest_feature_bytes
 
 
 def build_layer(spec: LayerSpec, workdir: Path) -> KernelResult:
@@ -61,8 +43,9 @@ def build_layer(spec: LayerSpec, workdir: Path) -> KernelResult:
     same bytes; memory does not grow with the layer, except by 30 bytes for each feature.
 
     Returns:
-        Files with the role `data` (one, or several parts where it would exceed about 2 GB) and
-        `quarantine` (if anything was rejected). Facts: `source`, `crs`, `operation`, `rows`,
+        Files with the role `data` (one, or several parts where it would exceed about 2 GB),
+        `quarantine` (if anything was rejected) and `metadata` (`changes.parquet`, if anything
+        was repaired: see `ChangeLog`). Facts: `source`, `crs`, `operation`, `rows`,
         `quarantine` (findings), `repair`, `columns`, `key`, `geometry_types`, `bounds`,
         `antimeridian_crossings`.
 
@@ -80,9 +63,11 @@ def build_layer(spec: LayerSpec, workdir: Path) -> KernelResult:
     folder.mkdir()
     spill = Spill(folder, rules.scratch_schema, rules.covering)
     quarantine = Quarantine(workdir / "quarantine.parquet", source.schema, rules.crs, spec.key)
-    tally = _take_all(source, rules, spill, quarantine)
+    key = rules.columns.schema.field(rules.columns.key)
+    log = ChangeLog(workdir / CHANGES, key, rules.reprojection.target)
+    tally = _take_all(source, rules, spill, quarantine, log)
     _check_place(tally, rules, quarantine)
-    drop = _reject_duplicates(source, rules, spill, quarantine, tally)
+    drop, rejected = _reject_duplicates(source, rules, spill, quarantine, tally)
     written = write_sorted(
         spill, drop, workdir, name=spec.name, attributes=rules.columns.schema,
         crs=rules.reprojection.target, covering=rules.covering,
@@ -94,9 +79,10 @@ def build_layer(spec: LayerSpec, workdir: Path) -> KernelResult:
             f"{tally.delivered} = {written.rows} + {quarantine.rows}",
             spec.name,
         )
-    rejected = quarantine.close("quarantine.parquet")
-    files = (*written.files, *(() if rejected is None else (rejected,)))
-    return KernelResult(files=files, facts=_facts(source, rules, tally, written, quarantine))
+    beside = quarantine.close("quarantine.parquet"), log.close(without=rejected)
+    files = (*written.files, *(file for file in beside if file is not None))
+    facts = _facts(source, rules, tally, written, quarantine) | {"repair": log.facts()}
+    return KernelResult(files=files, facts=facts)
 
 
 @dataclass(slots=True)
@@ -109,7 +95,6 @@ class _Tally:
     bounds: NDArray[np.float64] = field(default_factory=lambda: np.full(4, np.nan))
     """Of all finite features as delivered, in the source CRS."""
     keys: KeySet = field(default_factory=KeySet)
-    repairs: list[Repaired] = field(default_factory=list)
 
     def add(self, kept: Kept, key: str) -> None:
         self.delivered += len(kept.reasons)
@@ -120,8 +105,6 @@ class _Tally:
         if len(boxes):
             self.bounds[:2] = np.fmin(self.bounds[:2], boxes[:, :2].min(axis=0))
             self.bounds[2:] = np.fmax(self.bounds[2:], boxes[:, 2:].max(axis=0))
-        if kept.repaired is not None:
-            self.repairs.append(kept.repaired.without_geometry())
 
 
 def _rules(spec: LayerSpec, source: LayerSource) -> BatchRules:
@@ -149,7 +132,11 @@ def _rules(spec: LayerSpec, source: LayerSource) -> BatchRules:
 
 
 def _take_all(
-    source: LayerSource, rules: BatchRules, spill: Spill, quarantine: Quarantine
+    source: LayerSource,
+    rules: BatchRules,
+    spill: Spill,
+    quarantine: Quarantine,
+    log: ChangeLog,
 ) -> _Tally:
     tally = _Tally()
     for batch in source.read():
@@ -157,6 +144,8 @@ def _take_all(
         tally.add(kept, rules.columns.key)
         spill.add(kept.batch, kept.bounds, kept.kinds)
         quarantine.add(batch, kept.source_geoms, kept.reasons, kept.details)
+        if kept.changes is not None:
+            log.add(kept.changes)
         # Else this batch would live until the next one is finished.
         del batch, kept
     spill.close()
@@ -186,26 +175,27 @@ def _check_place(tally: _Tally, rules: BatchRules, quarantine: Quarantine) -> No
 
 def _reject_duplicates(
     source: LayerSource, rules: BatchRules, spill: Spill, quarantine: Quarantine, tally: _Tally
-) -> NDArray[np.int64]:
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Quarantine every later feature with the key of an earlier one; reads the source again.
 
     Returns:
-        Their positions in the spill.
+        Their positions in the spill, and their row numbers in delivery order.
     """
+    nothing = np.zeros(0, dtype=np.int64)
     if rules.columns.created_key:
-        return np.zeros(0, dtype=np.int64)
+        return nothing, nothing
     drop = tally.keys.repeated(spill.column(rules.columns.key))
     if not len(drop):
-        return drop
+        return nothing, nothing
     rows: NDArray[np.int64] = spill.values(DELIVERED, drop)
     for batch in source.read():
         reasons = np.full(batch.attributes.num_rows, None, dtype=object)
         here = rows[(rows >= batch.row) & (rows < batch.row + len(reasons))] - batch.row
         if len(here):
             reasons[here] = "duplicate_key"
-            nothing = np.full(len(reasons), None, dtype=object)
-            quarantine.add(batch, read_wkb(batch.wkb), reasons, nothing)
-    return drop
+            details = np.full(len(reasons), None, dtype=object)
+            quarantine.add(batch, read_wkb(batch.wkb), reasons, details)
+    return drop, rows
 
 
 def _facts(
@@ -218,7 +208,6 @@ def _facts(
         "rows": {"delivered": tally.delivered, "kept": written.rows,
                  "quarantined": quarantine.rows},
         "quarantine": quarantine.findings.as_dict(),
-        "repair": account(tally.repairs),
         "columns": {field.name: str(field.type) for field in rules.columns.schema},
         "key": rules.columns.key,
         "geometry_types": list(written.geometry_types),

@@ -12,6 +12,7 @@ import shapely
 from numpy.typing import NDArray
 from pyproj import CRS, Transformer
 
+from geo_assets.kernels.changes import Changes, changes_of
 from geo_assets.kernels.geoparquet import GEOMETRY, bbox_array, type_codes
 from geo_assets.kernels.layer_columns import ColumnPlan, cast_lossless
 from geo_assets.kernels.repair import Repaired, repair
@@ -89,7 +90,8 @@ class Kept:
     """Features whose coordinates cannot be in the source CRS, kept or not."""
     crossing: int
     """Features kept that cross the antimeridian."""
-    repaired: Repaired | None
+    changes: Changes | None
+    """What was repaired of the features kept."""
 
 
 class _Verdict:
@@ -131,8 +133,10 @@ def take_batch(batch: SourceBatch, rules: BatchRules) -> Kept:
     geoms = geoms[kept]
     bounds = shapely.bounds(geoms)
     geographic = rules.reprojection.target.is_geographic
+    result = _kept_batch(columns, kept, geoms, bounds, batch.row, rules)
+    keys = result.column(rules.columns.key)
     return Kept(
-        batch=_kept_batch(columns, kept, geoms, bounds, batch.row, rules),
+        batch=result,
         bounds=bounds,
         kinds=type_codes(geoms),
         source_geoms=source_geoms,
@@ -141,7 +145,7 @@ def take_batch(batch: SourceBatch, rules: BatchRules) -> Kept:
         details=verdict.details,
         misplaced=wrong_place,
         crossing=int(crosses_antimeridian(geoms).sum()) if geographic else 0,
-        repaired=repaired,
+        changes=None if repaired is None else changes_of(repaired, kept, keys, batch.row),
     )
 
 

@@ -2,37 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 
+from geo_assets.kernels.layer_spec import LayerCheckSpec
 from geo_assets.kernels.vector_preview import layer_preview
 from geo_assets.model import KernelResult, OutputFile
 from geo_assets.rules.crs import check_crs
 from geo_assets.rules.geometry import GeometryRules, check_geometry
 from geo_assets.rules.schema import SchemaRules, check_schema
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LayerCheckSpec:
-    """What `check_layer` holds a layer against."""
-
-    paths: tuple[Path, ...]
-    """The parts of the layer, in order."""
-    crs: str
-    """The declared CRS."""
-    key: str | None = None
-    """The key column."""
-    columns: Mapping[str, str] = field(default_factory=dict)
-    """Declared columns; empty allows any."""
-    extra_columns: bool = False
-    """Undeclared columns are allowed too."""
-    geometry_types: tuple[str, ...] = ()
-    """Types allowed; empty allows all."""
-    null_geometry: bool = False
-    """Features without geometry are allowed."""
-    thorough: bool = False
-    """Also look for repeated points and collapsed parts."""
 
 
 def check_layer(spec: LayerCheckSpec, workdir: Path) -> KernelResult:

@@ -3,58 +3,95 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from pyproj import Transformer
 
 from geo_assets.errors import ContractError
-from geo_assets.kernels.layer import LayerSpec, build_layer
-from geo_assets.kernels.layer_checks import LayerCheckSpec, check_layer
-from geo_assets.model import Findings, KernelResult
+from geo_assets.kernels.changes import CHANGES
+from geo_assets.kernels.changes_picture import draw_changes
+from geo_assets.kernels.layer import build_layer
+from geo_assets.kernels.layer_checks import check_layer
+from geo_assets.kernels.layer_spec import CleanProductSpec, LayerCheckSpec, LayerProductSpec
+from geo_assets.kernels.topology_clean import clean_coverage
+from geo_assets.model import Findings, KernelResult, OutputFile
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LayerProductSpec:
-    """How a layer is made and what must hold of it."""
-
-    layer: LayerSpec
-    check: LayerCheckSpec
-    """Its `paths` are filled in with what was made."""
-
-
-def make_layer(spec: LayerProductSpec, workdir: Path) -> KernelResult:
+def build_checked(spec: LayerProductSpec, workdir: Path) -> KernelResult:
     """Build a layer and check what was written, so that nothing wrong is ever published.
 
+    Without a check, what is built is not for publishing yet, and neither checked nor drawn.
+
     Returns:
-        The files of `build_layer` and the picture of `check_layer`. Facts: those of
-        `build_layer`, under `checked` those of `check_layer`, and `bbox` in degrees.
+        The files of `build_layer` and the pictures of `check_layer` and `draw_changes`. Facts:
+        those of `build_layer`, under `checked` those of `check_layer`, and `bbox` in degrees.
 
     Raises:
         ContractError: The file written has another CRS or schema than declared.
     """
-    build, look = workdir / "build", workdir / "look"
+    build = workdir / "build"
     build.mkdir()
-    look.mkdir()
     made = build_layer(spec.layer, build)
-    paths = tuple(file.path for file in made.files if "data" in file.roles)
-    checked = check_layer(replace(spec.check, paths=paths), look)
+    if spec.check is None:
+        return made
+    return _checked(made.files, made.facts, spec.check, spec.layer.name, workdir)
+
+
+def clean_checked(spec: CleanProductSpec, workdir: Path) -> KernelResult:
+    """Clean the coverage of a layer that is built, and check what was written.
+
+    Returns:
+        The layer, `changes.parquet` if anything changed, and pictures. Facts: those of
+        `clean_coverage`, `checked` and `bbox` as of `build_checked`.
+
+    Raises:
+        ContractError: The file written has another CRS or schema than declared.
+    """
+    build = workdir / "build"
+    build.mkdir()
+    cleaned = clean_coverage(spec.clean, build)
+    files = tuple(
+        replace(file, name=f"{spec.name}.parquet") if "data" in file.roles else file
+        for file in cleaned.files
+    )
+    return _checked(files, cleaned.facts, spec.check, spec.name, workdir)
+
+
+def _checked(
+    files: Sequence[OutputFile],
+    facts: Mapping[str, Any],
+    check: LayerCheckSpec,
+    name: str,
+    workdir: Path,
+) -> KernelResult:
+    look = workdir / "look"
+    look.mkdir()
+    paths = tuple(file.path for file in files if "data" in file.roles)
+    checked = check_layer(replace(check, paths=paths), look)
     for rule in ("crs", "schema"):
         findings = Findings.from_dict(checked.facts[rule])
         if findings.total:
             raise ContractError(f"A layer holds its declared {rule}",
                                 "; ".join(sample.detail for sample in findings.samples[:5]),
-                                spec.layer.name, "Nothing was published.")  # fmt: skip
-    pictures = tuple(
+                                name, "Nothing was published.")  # fmt: skip
+    pictures = [
         replace(file, facts={"alt": checked.facts["alt"], "title": "preview"})
         for file in checked.files
-    )
-    facts = dict(made.facts) | {"checked": dict(checked.facts)}
-    facts["bbox"] = _lonlat(made.facts["bounds"], spec.check.crs)
-    return KernelResult(files=(*made.files, *pictures), facts=facts)
+    ]
+    left = Findings.from_dict(facts["left_alone"]) if "left_alone" in facts else Findings(checked=0)
+    pictures += [
+        draw_changes(paths, file.path, facts["repair"], left, look)
+        for file in files
+        if file.name == CHANGES
+    ]
+    place = {"checked": dict(checked.facts), "bbox": _lonlat(facts["bounds"], check.crs)}
+    return KernelResult(files=(*files, *pictures), facts=dict(facts) | place)
 
 
-def _lonlat(bounds: list[float] | None, crs: str) -> list[float] | None:
+def _lonlat(bounds: Sequence[float] | None, crs: str) -> list[float] | None:
     """West, south, east, north in degrees; None where the layer has no place there."""
     if bounds is None:
         return None

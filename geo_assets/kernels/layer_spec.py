@@ -1,4 +1,4 @@
-"""What `build_layer` is told to do."""
+"""What the kernels of layers are told to do; costs nothing to import."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from geo_assets.errors import ConfigError
-from geo_assets.policies import Repair
+from geo_assets.policies import CoverageRepair, Repair
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,3 +60,74 @@ class LayerSpec:
             if text not in allowed:
                 raise ConfigError(f"The policy is one of {', '.join(allowed)}", repr(text),
                                   self.name)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LayerCheckSpec:
+    """What `check_layer` holds a layer against."""
+
+    paths: tuple[Path, ...]
+    """The parts of the layer, in order."""
+    crs: str
+    """The declared CRS."""
+    key: str | None = None
+    """The key column."""
+    columns: Mapping[str, str] = field(default_factory=dict)
+    """Declared columns; empty allows any."""
+    extra_columns: bool = False
+    """Undeclared columns are allowed too."""
+    geometry_types: tuple[str, ...] = ()
+    """Types allowed; empty allows all."""
+    null_geometry: bool = False
+    """Features without geometry are allowed."""
+    thorough: bool = False
+    """Also look for repeated points and collapsed parts."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LayerProductSpec:
+    """How `make_layer` makes a layer, and what must hold of it."""
+
+    layer: LayerSpec
+    check: LayerCheckSpec | None
+    """Its `paths` are filled in with what was made. None leaves it to a later step."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CleanSpec:
+    """How `clean_layer` closes gaps and overlaps of a layer that is built, and checks it."""
+
+    layer: Path
+    """The layer: a local GeoParquet file with WKB geometry."""
+    key: str
+    """Column that names a feature."""
+    how: CoverageRepair
+    geometry_types: tuple[str, ...] = ("Polygon", "MultiPolygon")
+    """Types that features may have afterwards."""
+    earlier: Path | None = None
+    """The `changes.parquet` of repairs before this one, if there were any."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CleanProductSpec:
+    """How `clean_layer` finishes a layer whose coverage is declared."""
+
+    clean: CleanSpec
+    name: str
+    """Name of the layer: of its file, and in messages."""
+    check: LayerCheckSpec
+    """Its `paths` are filled in with what was made."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InspectSpec:
+    """What `inspect_layer` looks at."""
+
+    source: Path
+    """The delivered file, its sidecars beside it."""
+    layer: str | None = None
+    """Layer of a container with several."""
+    encoding: str | None = None
+    """Encoding of text, where the file states none or a wrong one."""
+    xy_columns: tuple[str, str] | None = None
+    """For CSV and plain Parquet: the x (longitude) and the y (latitude) column."""

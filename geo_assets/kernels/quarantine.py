@@ -46,7 +46,7 @@ class Quarantine:
         fields += [pa.field(ROW, pa.int64()), pa.field(REASON, pa.string()),
                    pa.field(DETAIL, pa.string()), pa.field(RAW, pa.binary())]  # fmt: skip
         self._schema = geo_schema(pa.schema(fields), crs, covering=None)
-        self._to_lonlat = _to_lonlat(crs)
+        self._to_lonlat = lonlat_transformer(crs)
         self._key = key
         self._writer: pq.ParquetWriter | None = None
         self.findings = Findings(checked=0)
@@ -127,7 +127,8 @@ class Quarantine:
         )
 
 
-def _to_lonlat(crs: CRS) -> Transformer | None:
+def lonlat_transformer(crs: CRS) -> Transformer | None:
+    """From `crs` to longitude and latitude; None where PROJ knows no way."""
     try:
         return Transformer.from_crs(crs, "OGC:CRS84", always_xy=True)
     except ProjError:

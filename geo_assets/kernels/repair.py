@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 import shapely
@@ -12,38 +10,35 @@ from numpy.typing import NDArray
 from pyproj import CRS
 
 from geo_assets.policies import Repair
+from geo_assets.rules.found import Metric
 
 Geometries = NDArray[np.object_]
-_M_PER_DEGREE = 111_319.490793
-"""Length of a degree of longitude on the equator of WGS 84, metres."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Repaired:
-    """The result of a repair of one batch."""
+    """The result of a repair of one batch; all arrays have its length."""
 
     geoms: Geometries
+    invalid: NDArray[np.bool_]
+    """Geometries that were invalid."""
     changed: NDArray[np.bool_]
     """Geometries that were invalid and are valid now, or were moved by snapping."""
     lost: NDArray[np.bool_]
     """Geometries of which nothing of their own dimension is left."""
-    area_change_m2: NDArray[np.float64]
-    """Area after less area before, square metres, one for each geometry."""
-
-    def without_geometry(self) -> Repaired:
-        """The account alone, small enough to keep for every batch."""
-        nothing = np.zeros(0, dtype=object)
-        return replace(self, geoms=nothing, lost=self.lost[:0], changed=self.changed[self.changed],
-                       area_change_m2=self.area_change_m2[self.changed])  # fmt: skip
+    before_m2: NDArray[np.float64]
+    """Area before, square metres, of those that changed; else 0. The rings of an invalid polygon
+    count as the shoelace formula has it, in which loops of opposite direction cancel out."""
+    after_m2: NDArray[np.float64]
+    """Area after, likewise."""
 
 
 def repair(geoms: Geometries, how: Repair, crs: CRS) -> Repaired:
     """Make `geoms` valid and snap them, as declared; valid ones stay bit-identical without a grid.
 
     What make_valid adds in a lower dimension (a line left of a spike) is dropped, so a polygon
-    stays a polygon. Areas are planar; of a geographic CRS scaled at each feature's latitude.
+    stays a polygon. Areas are planar; in a geographic CRS of the plane at each feature's centre.
     """
-    before = shapely.area(geoms)
     out = np.array(geoms, dtype=object)
     invalid = ~shapely.is_valid(geoms) & ~shapely.is_missing(geoms)
     if invalid.any():
@@ -53,13 +48,26 @@ def repair(geoms: Geometries, how: Repair, crs: CRS) -> Repaired:
     changed = invalid
     if how.precision is not None:
         snapped = shapely.set_precision(out, how.precision)
-        changed = changed | ~shapely.equals_identical(snapped, geoms)
-        changed &= ~shapely.is_missing(geoms)
-        out = snapped
+        # GEOS starts rings elsewhere even where every vertex is on the grid already.
+        moved = ~shapely.equals_exact(snapped, out, 0.0, normalize=True)
+        moved &= ~shapely.is_missing(geoms)
+        out[moved] = snapped[moved]
+        changed = changed | moved
     lost = shapely.is_empty(out) & ~shapely.is_empty(geoms)
-    change = np.where(changed, shapely.area(out) - before, 0.0)
-    return Repaired(geoms=out, changed=changed & ~lost, lost=lost,
-                    area_change_m2=change * _square_metres(geoms, crs))  # fmt: skip
+    changed = changed & ~lost
+    metric = Metric(crs.to_wkt())
+    return Repaired(geoms=out, invalid=invalid, changed=changed, lost=lost,
+                    before_m2=areas_m2(geoms, changed, metric),
+                    after_m2=areas_m2(out, changed, metric))  # fmt: skip
+
+
+def areas_m2(geoms: Geometries, chosen: NDArray[np.bool_], metric: Metric) -> NDArray[np.float64]:
+    """Areas in square metres of the chosen geometries, 0 for all others."""
+    areas = np.zeros(len(geoms))
+    rows = np.flatnonzero(chosen & (shapely.get_dimensions(geoms) == 2) & ~shapely.is_empty(geoms))
+    if len(rows):
+        areas[rows] = shapely.area(metric.metres(geoms[rows]))
+    return areas
 
 
 def _same_dimension(geoms: Geometries, dimensions: NDArray[np.int64]) -> Geometries:
@@ -71,26 +79,3 @@ def _same_dimension(geoms: Geometries, dimensions: NDArray[np.int64]) -> Geometr
         wanted = parts[shapely.get_dimensions(parts) == dimensions[row]]
         out[row] = shapely.union_all(wanted) if len(wanted) else shapely.Polygon()
     return out
-
-
-def _square_metres(geoms: Geometries, crs: CRS) -> NDArray[np.float64]:
-    """Square metres in a square unit of the CRS at each geometry."""
-    if not crs.is_geographic:
-        factor = crs.axis_info[0].unit_conversion_factor if crs.axis_info else 1.0
-        return np.full(len(geoms), factor**2)
-    bounds = shapely.bounds(geoms)
-    latitude = np.nan_to_num((bounds[:, 1] + bounds[:, 3]) / 2)
-    scale: NDArray[np.float64] = np.cos(np.radians(np.clip(latitude, -90, 90))) * _M_PER_DEGREE**2
-    return scale
-
-
-def account(parts: list[Repaired]) -> Mapping[str, Any]:
-    """Small JSON facts about the repairs of a whole layer."""
-    changes = [part.area_change_m2[part.changed] for part in parts]
-    every = np.concatenate(changes) if changes else np.zeros(0)
-    return {
-        "repaired": len(every),
-        "area_gained_m2": round(float(every[every > 0].sum()), 3),
-        "area_lost_m2": round(float(np.abs(every[every < 0]).sum()), 3),
-        "largest_change_m2": round(float(np.abs(every).max()), 3) if len(every) else 0.0,
-    }

@@ -2,30 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import shapely
 
 from geo_assets.kernels.geoparquet import NO_TYPE, type_codes, type_names
+from geo_assets.kernels.layer_spec import InspectSpec
 from geo_assets.kernels.vector_source import open_layer
 from geo_assets.model import KernelResult
 from geo_assets.rules.wkb import read_wkb
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class InspectSpec:
-    """What `inspect_layer` looks at."""
-
-    source: Path
-    """The delivered file, its sidecars beside it."""
-    layer: str | None = None
-    """Layer of a container with several."""
-    encoding: str | None = None
-    """Encoding of text, where the file states none or a wrong one."""
-    xy_columns: tuple[str, str] | None = None
-    """For CSV and plain Parquet: the x (longitude) and the y (latitude) column."""
 
 
 def inspect_layer(spec: InspectSpec, workdir: Path) -> KernelResult:

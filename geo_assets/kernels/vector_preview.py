@@ -59,25 +59,41 @@ def layer_preview(paths: Sequence[Path], findings: Findings | None = None) -> La
         paths: GeoParquet files of one CRS.
         findings: Their samples with a place become red dots.
     """
-    boxes = _boxes(paths)
+    boxes = boxes_of(paths)
     places = _defect_places(paths, findings)
-    bounds = _bounds(boxes)
+    frame = frame_of(boxes)
     alt = _alt(len(boxes), findings)
-    if bounds is None:
+    if frame is None:
         return LayerPreview(
             svg=svg_document(_WIDTH, 40, alt, ""), thumbnail=svg_document(72, 16, "", ""), alt=alt
         )
-    ratio = (bounds[3] - bounds[1]) / max(bounds[2] - bounds[0], 1e-9)
-    height = float(np.clip(_WIDTH * ratio, 60, _MAX_HEIGHT))
-    frame = Frame(bounds=bounds, width=_WIDTH, height=height)
-    marks = red_dots(frame.pixels(places), 3.5)
-    room = MAX_SVG_BYTES - len(svg_document(_WIDTH, height, alt, marks).encode())
-    svg = svg_document(_WIDTH, height, alt, _drawing(paths, boxes, frame, room) + marks)
-    small = Frame(bounds=bounds, width=72, height=max(16.0, 72 * height / _WIDTH))
+    svg = layer_svg(paths, boxes, frame, alt, red_dots(frame.pixels(places), 3.5))
+    small = Frame(bounds=frame.bounds, width=72, height=max(16.0, 72 * frame.height / _WIDTH))
     return LayerPreview(svg=svg, thumbnail=_thumbnail(boxes, places, small), alt=alt)
 
 
-def _boxes(paths: Sequence[Path]) -> NDArray[np.float64]:
+def frame_of(boxes: NDArray[np.float64]) -> Frame | None:
+    """The frame of a picture of features with these bounds; None where none has a place."""
+    known = boxes[np.isfinite(boxes).all(axis=1)]
+    if not len(known):
+        return None
+    left, bottom = known[:, :2].min(axis=0)
+    right, top = known[:, 2:].max(axis=0)
+    height = np.clip(_WIDTH * (top - bottom) / max(right - left, 1e-9), 60, _MAX_HEIGHT)
+    bounds = (float(left), float(bottom), float(right), float(top))
+    return Frame(bounds=bounds, width=_WIDTH, height=float(height))
+
+
+def layer_svg(
+    paths: Sequence[Path], boxes: NDArray[np.float64], frame: Frame, alt: str, marks: str
+) -> str:
+    """A layer with `marks` (SVG elements) over it, as SVG of at most 16 KiB."""
+    room = MAX_SVG_BYTES - len(svg_document(frame.width, frame.height, alt, marks).encode())
+    body = _drawing(paths, boxes, frame, room) + marks
+    return svg_document(frame.width, frame.height, alt, body)
+
+
+def boxes_of(paths: Sequence[Path]) -> NDArray[np.float64]:
     """Bounds of every feature, shape (n, 4); NaN where there is no place."""
     found = [np.zeros((0, 4))]
     for path in paths:
@@ -94,14 +110,6 @@ def _boxes(paths: Sequence[Path]) -> NDArray[np.float64]:
                     np.column_stack([part.to_numpy(zero_copy_only=False) for part in parts])
                 )
     return np.concatenate(found).astype(float)
-
-
-def _bounds(boxes: NDArray[np.float64]) -> tuple[float, float, float, float] | None:
-    known = boxes[np.isfinite(boxes).all(axis=1)]
-    if not len(known):
-        return None
-    low, high = known[:, :2].min(axis=0), known[:, 2:].max(axis=0)
-    return float(low[0]), float(low[1]), float(high[0]), float(high[1])
 
 
 def _defect_places(paths: Sequence[Path], findings: Findings | None) -> NDArray[np.float64]:

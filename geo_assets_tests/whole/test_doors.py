@@ -121,7 +121,7 @@ PUBLIC = {
     Layer: (
         "name", "source", "crs", "source_crs", "layer", "encoding", "xy_columns", "key", "columns",
         "extra_columns", "geometry_types", "extent", "null_geometry", "invalid", "repair",
-        "required_accuracy_m",
+        "coverage", "required_accuracy_m",
     ),
     recipe_asset: (
         "key", "planner", "description", "kinds", "deps", "partitions", "owners", "heavy",

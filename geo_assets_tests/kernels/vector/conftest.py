@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 import shapely
 
-from geo_assets.kernels.layer import LayerSpec, build_layer
+from geo_assets.kernels.layer import build_layer
+from geo_assets.kernels.layer_spec import LayerSpec
 from geo_assets.model import KernelResult
 
 

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 import shapely
 
-from geo_assets.kernels.layer import LayerSpec, build_layer
+from geo_assets.kernels.layer import build_layer
+from geo_assets.kernels.layer_spec import LayerSpec
 
 PLACES = [(15.0, 50.0), (50.0, 15.0), (12.0, 48.0), (11.9, 50.0), (15.0, 52.1)]
 INSIDE = [0, 2]

@@ -23,7 +23,9 @@ from geo_assets.errors import ConfigError, ContractError, InputError
 from geo_assets.kernels import layer_output, spill
 from geo_assets.kernels.geoparquet import LayerWriter, geo_schema
 from geo_assets.kernels.hilbert import hilbert_codes
-from geo_assets.kernels.layer import LayerSpec, build_layer, predicted_bytes
+from geo_assets.kernels.layer import build_layer
+from geo_assets.kernels.layer_spec import LayerSpec
+from geo_assets.kernels.layers import predicted_bytes
 from geo_assets.rules.schema import conformance
 
 Build = Callable[..., tuple]

@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 import shapely
 
-from geo_assets.kernels.layer_checks import LayerCheckSpec, check_layer
-from geo_assets.kernels.vector_inspect import InspectSpec, inspect_layer
+from geo_assets.kernels.layer_checks import check_layer
+from geo_assets.kernels.layer_spec import InspectSpec, LayerCheckSpec
+from geo_assets.kernels.vector_inspect import inspect_layer
 from geo_assets.kernels.vector_preview import MAX_SVG_BYTES, MAX_THUMBNAIL_BYTES, layer_preview
 from geo_assets.model import Findings
 

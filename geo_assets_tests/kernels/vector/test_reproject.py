@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 import pytest
 import shapely
 from pyproj import CRS, Transformer
 
 from geo_assets.errors import ContractError, InputError
-from geo_assets.kernels.repair import Repair, repair
 from geo_assets.kernels.reproject import crosses_antimeridian, plan_reprojection, without_m
 
 SHAPES = np.array([
@@ -102,25 +99,3 @@ def test_features_across_the_antimeridian_are_found() -> None:
         shapely.MultiLineString([[(1, 1), (2, 2)], [(-179, 0), (179.5, 0)]]),
     ], dtype=object)  # fmt: skip
     assert crosses_antimeridian(shapes).tolist() == [True, False, False, False, False, True]
-
-
-def test_repair_changes_invalid_geometry_only_and_says_by_how_much() -> None:
-    bow = shapely.Polygon([(0, 0), (2, 2), (2, 0), (0, 2)])
-    spike = shapely.from_wkt("POLYGON ((0 0, 4 0, 4 4, 4 9, 4 4, 0 4, 0 0))")
-    flat = shapely.from_wkt("POLYGON ((0 0, 1 1, 2 2, 0 0))")
-    good = shapely.Point(1, 1).buffer(1)
-    shapes = np.array([bow, spike, flat, good, None], dtype=object)
-    for method in ("structure", "linework"):
-        result = repair(shapes, Repair(method=method), CRS(32633))
-        assert result.changed.tolist() == [True, True, False, False, False]
-        assert result.lost.tolist() == [False, False, True, False, False]
-        assert shapely.is_valid(result.geoms[:2]).all()
-        assert set(shapely.get_dimensions(result.geoms[:2])) == {2}
-        assert shapely.equals_identical(result.geoms[3], good)
-        assert result.area_change_m2[:2] == pytest.approx([2.0, 0.0])
-    degrees = repair(shapes[:1], Repair(), CRS(4326))
-    assert degrees.area_change_m2[0] == pytest.approx(2 * (111_319.49**2) * math.cos(math.pi / 180),
-                                                      rel=1e-3)  # fmt: skip
-    snapped = repair(shapely.points([[0.4, 0.6], [1, 1]]), Repair(precision=1.0), CRS(32633))
-    assert [p.wkt for p in snapped.geoms] == ["POINT (0 1)", "POINT (1 1)"]
-    assert snapped.changed.tolist() == [True, False]
