@@ -27,13 +27,13 @@ def ours(scene: Path, zones: Path, key: str, statistics: list[str], out: Path) -
     from geo_assets.engine.engine import Engine
     from geo_assets.kernels.zonal import (
         ZonalPlan,
+        compute_zones,
+        merge_zones,
         plan_zones,
         predicted_bytes,
         zonal_chunks,
         zonal_table,
     )
-    from geo_assets.kernels.zonal_chunk import zonal_chunk
-    from geo_assets.kernels.zonal_table import merge_zones
     from geo_assets.model import Chunk
     from geo_assets.settings import Settings
 
@@ -57,7 +57,7 @@ def ours(scene: Path, zones: Path, key: str, statistics: list[str], out: Path) -
             specs = zonal_chunks(plan, planned.facts)
             folders = [out / str(number) for number in range(len(specs))]
             chunks = [
-                Chunk(id=str(number), kernel=zonal_chunk, spec=spec,
+                Chunk(id=str(number), kernel=compute_zones, spec=spec,
                       predicted_bytes=predicted_bytes(spec))
                 for number, spec in enumerate(specs)
             ]  # fmt: skip

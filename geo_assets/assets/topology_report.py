@@ -16,6 +16,7 @@ from geo_assets.assets.factory import recipe_asset
 from geo_assets.assets.inputs import newest_input
 from geo_assets.checks.topology import report_checks
 from geo_assets.errors import ConfigError
+from geo_assets.kernels.layer_picture import LayerPicture, draw_layer
 from geo_assets.kernels.topology import (
     TopologyPlan,
     TopologyRules,
@@ -26,7 +27,6 @@ from geo_assets.kernels.topology import (
 )
 from geo_assets.kernels.topology_chunk import topology_chunk
 from geo_assets.kernels.topology_report import merge_report
-from geo_assets.kernels.vector_preview import LayerPicture, draw_layer
 from geo_assets.metadata import svg_markdown
 from geo_assets.model import Artifact, Chunk, Findings, fingerprint
 from geo_assets.production import Bench, Merged, Publication

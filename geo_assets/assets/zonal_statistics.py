@@ -19,13 +19,13 @@ from geo_assets.kernels.table_facts import TableSpec, table_facts
 from geo_assets.kernels.zonal import (
     KINDS,
     ZonalPlan,
+    compute_zones,
+    merge_zones,
     plan_zones,
     predicted_bytes,
     zonal_chunks,
     zonal_table,
 )
-from geo_assets.kernels.zonal_chunk import zonal_chunk
-from geo_assets.kernels.zonal_table import merge_zones
 from geo_assets.model import COG, GEOTIFF, Artifact, Chunk, fingerprint
 from geo_assets.production import Bench, Merged, Publication
 from geo_assets.resources import GeoStore
@@ -154,7 +154,7 @@ class ZonalRecipe(Merged):
         specs = await asyncio.to_thread(zonal_chunks, plan, planned.facts)
         parts = await bench.run_all(
             [
-                Chunk(id=f"zones-{n:05d}", kernel=zonal_chunk, spec=spec,
+                Chunk(id=f"zones-{n:05d}", kernel=compute_zones, spec=spec,
                       predicted_bytes=sized(spec))
                 for n, spec in enumerate(specs)
             ]

@@ -10,7 +10,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 from pyproj import CRS, Transformer
 
-from geo_assets.kernels.vector_preview import LayerPicture, draw_layer
+from geo_assets.kernels.layer_picture import LayerPicture, draw_layer
 from geo_assets.model import KernelResult
 
 

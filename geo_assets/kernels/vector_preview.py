@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -21,7 +20,7 @@ from geo_assets.kernels.svg_map import (
     red_dots,
     svg_document,
 )
-from geo_assets.model import Findings, KernelResult, OutputFile
+from geo_assets.model import Findings
 from geo_assets.rules.batches import read_batches
 from geo_assets.rules.geo_metadata import read_geo_column
 from geo_assets.rules.wkb import read_wkb
@@ -212,28 +211,3 @@ def _alt(features: int, findings: Findings | None) -> str:
         return f"{text}, no defects"
     kinds = ", ".join(f"{number} {kind}" for kind, number in sorted(findings.counts.items()))
     return f"{text}, {findings.total:,} defects: {kinds}"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LayerPicture:
-    """A layer to be drawn."""
-
-    paths: tuple[Path, ...]
-    """GeoParquet files of one CRS."""
-    findings: Mapping[str, Any] | None = None
-    """Findings as JSON; their samples with a place become red dots."""
-
-
-def draw_layer(spec: LayerPicture, workdir: Path) -> KernelResult:
-    """Draw a layer as `preview.svg`, at most 16 KiB, with the role `overview`.
-
-    Returns:
-        The picture; facts `thumbnail` (SVG text of at most 700 bytes) and `alt`.
-    """
-    findings = None if spec.findings is None else Findings.from_dict(spec.findings)
-    drawn = layer_preview(spec.paths, findings)
-    path = workdir / "preview.svg"
-    path.write_text(drawn.svg, encoding="utf-8")
-    facts = {"alt": drawn.alt, "title": "preview"}
-    file = OutputFile.of(path, path.name, "image/svg+xml", roles=("overview",), facts=facts)
-    return KernelResult(files=(file,), facts={"thumbnail": drawn.thumbnail, "alt": drawn.alt})

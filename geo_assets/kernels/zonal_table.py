@@ -19,7 +19,7 @@ from geo_assets.model import MAX_SAMPLES, PARQUET, Defect, Findings, KernelResul
 _ROWS = 65_536
 
 
-def merge_zones(spec: ZonalTable, workdir: Path) -> KernelResult:
+def merge(spec: ZonalTable, workdir: Path) -> KernelResult:
     """Join the statistics of all groups to the zones.
 
     Memory holds a stretch of the table and a row group of each part, whatever the number of zones.

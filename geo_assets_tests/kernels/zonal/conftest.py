@@ -17,9 +17,14 @@ import rasterio
 import shapely
 from affine import Affine
 
-from geo_assets.kernels.zonal import ZonalPlan, plan_zones, zonal_chunks, zonal_table
-from geo_assets.kernels.zonal_chunk import zonal_chunk
-from geo_assets.kernels.zonal_table import merge_zones
+from geo_assets.kernels.zonal import (
+    ZonalPlan,
+    compute_zones,
+    merge_zones,
+    plan_zones,
+    zonal_chunks,
+    zonal_table,
+)
 
 WEST, NORTH, PIXEL = 500_000.0, 5_600_000.0, 10.0
 CRS = "EPSG:32633"
@@ -107,7 +112,7 @@ def compute(tmp_path: Path) -> Compute:
         for number, spec in enumerate(zonal_chunks(plan, facts)):
             folders.append(folder / f"chunk{number}")
             folders[-1].mkdir()
-            chunks.append(zonal_chunk(spec, folders[-1]).facts)
+            chunks.append(compute_zones(spec, folders[-1]).facts)
         (folder / "table").mkdir()
         merged = merge_zones(zonal_table(plan, facts, "name", folders), folder / "table")
         return pq.read_table(merged.files[0].path), facts | {"chunks": chunks} | merged.facts
