@@ -7,14 +7,10 @@ of Dagster changes it.
 
 from __future__ import annotations
 
-import logging
-import os
-import time
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import groupby
 from typing import Any
 
 import dagster as dg
@@ -32,18 +28,12 @@ from dagster._core.definitions.data_version import (
 from dagster._core.definitions.metadata.metadata_value import MetadataValue
 from dagster._core.definitions.source_asset import SYSTEM_METADATA_KEY_SOURCE_ASSET_OBSERVATION
 from dagster._core.errors import DagsterExecutionInterruptedError
-from dagster._core.events import (
-    AssetMaterializationPlannedData,
-    DagsterEvent,
-    StepMaterializationData,
-)
 from dagster._core.storage.partition_status_cache import get_and_update_asset_status_cache_value
 
 from geo_assets.dead_runs import PROCESS_TAG, free_dead_slots, process_tags
+from geo_assets.partition_log import PartitionLog
 
-__all__ = ["PROCESS_TAG", "free_dead_slots", "process_tags"]
-
-_RECORDS_AT_ONCE = 500
+__all__ = ["PROCESS_TAG", "PartitionLog", "free_dead_slots", "process_tags"]
 
 Interrupted = DagsterExecutionInterruptedError
 """What Dagster raises when a run is terminated; a cancelled asset must end with it."""
@@ -102,82 +92,6 @@ def silent_output_metadata() -> dict[str, Any]:
     return {SYSTEM_METADATA_KEY_SOURCE_ASSET_OBSERVATION: MetadataValue.bool(True)}
 
 
-class PartitionLog:
-    """Records what became of single partitions of one step, many at a time.
-
-    Dagster stores an event that an asset yields at once and by itself, while the event loop
-    stands still: with a thousand partitions the database sets the pace. Here events are made
-    without being stored, and stored together, in a thread if the caller likes.
-    """
-
-    def __init__(self, context: dg.AssetExecutionContext) -> None:
-        self._context = context
-        self._step = context.get_step_execution_context()
-        self._instance = context.instance
-        storage: Any = self._instance.event_log_storage
-        subsets = "supports_partition_subset_in_asset_materialization_planned_events"
-        self._subsets = bool(getattr(storage, subsets))
-
-    def made(self, materialization: dg.AssetMaterialization) -> dg.EventLogEntry:
-        """The entry of a partition that was made."""
-        return self._entry(self._event(materialization))
-
-    def failed(self, partition: str) -> dg.EventLogEntry | None:
-        """The entry that makes a partition count as failed when the run has failed.
-
-        A failed run has failed those partitions that it had planned and not made. With
-        `DAGSTER_EMIT_PARTITION_SUBSET_IN_PLANNED_EVENTS` one event plans them all, and Dagster
-        does not look into it for this; without, there is an event for each already.
-        """
-        if not self._subsets:
-            return None
-        planned = AssetMaterializationPlannedData(
-            self._context.asset_key, partition=partition, partitions_subset=None
-        )
-        event = DagsterEvent.build_asset_materialization_planned_event(
-            self._context.job_name, self._step.step.key, planned
-        )
-        return self._entry(event)
-
-    def store(self, entries: Sequence[dg.EventLogEntry]) -> None:
-        """Write entries; blocks. May be called from any one thread at a time."""
-        # Postgres writes a batch at once if its events are all of one type.
-        for _, same in groupby(entries, key=lambda entry: entry.dagster_event_type):
-            self._instance.event_log_storage.store_event_batch(list(same))
-
-    def echo(self, materialization: dg.AssetMaterialization) -> None:
-        """Hand an event to whoever executes this step in his own process, without storing it."""
-        self._context.op_execution_context._events.append(self._event(materialization))  # noqa: SLF001
-
-    def _event(self, materialization: dg.AssetMaterialization) -> DagsterEvent:
-        step = self._step
-        return DagsterEvent(
-            event_type_value=dg.DagsterEventType.ASSET_MATERIALIZATION.value,
-            job_name=step.job_name,
-            step_handle=step.step.handle,
-            node_handle=step.step.node_handle,
-            step_kind_value=step.step.kind.value,
-            logging_tags=step.event_tags,
-            event_specific_data=StepMaterializationData(materialization),
-            message="Materialized value.",
-            pid=os.getpid(),
-        )
-
-    def _entry(self, event: DagsterEvent) -> dg.EventLogEntry:
-        make: Any = dg.EventLogEntry
-        entry: dg.EventLogEntry = make(
-            error_info=None,
-            level=logging.DEBUG,
-            user_message="",
-            run_id=self._context.run.run_id,
-            timestamp=time.time(),
-            step_key=self._step.step.key,
-            job_name=self._context.job_name,
-            dagster_event=event,
-        )
-        return entry
-
-
 def failed_partitions(
     instance: dg.DagsterInstance, asset: dg.AssetKey, partitions: dg.PartitionsDefinition[Any]
 ) -> set[str]:
@@ -194,54 +108,22 @@ def failed_partitions(
 def checked_materializations(
     context: dg.AssetCheckExecutionContext, asset: dg.AssetKey, partitions: Sequence[str]
 ) -> dict[str, AssetCheckEvaluationTargetMaterializationData]:
-    """The newest materialization of each partition, for `log_partition_check`; a few queries."""
+    """The newest materialization of each partition: what a verdict is of. A few queries, blocking.
+
+    The public way to it reads every event whole, with all its metadata.
+    """
     kind = dg.DagsterEventType.ASSET_MATERIALIZATION
     find = context.instance.get_latest_storage_id_by_partition
     ids = sorted(find(asset, kind, set(partitions)).values())
-    found = {}
-    for start in range(0, len(ids), _RECORDS_AT_ONCE):
-        wanted = dg.AssetRecordsFilter(
-            asset_key=asset, storage_ids=ids[start : start + _RECORDS_AT_ONCE]
+    records: Any = []
+    if ids:
+        records = context.instance.get_asset_event_summary_records(kind, asset, storage_ids=ids)
+    return {
+        str(record.partition): AssetCheckEvaluationTargetMaterializationData(
+            storage_id=record.storage_id, run_id=record.run_id, timestamp=record.timestamp
         )
-        records = context.instance.fetch_materializations(wanted, limit=_RECORDS_AT_ONCE).records
-        for record in records:
-            found[str(record.partition_key)] = AssetCheckEvaluationTargetMaterializationData(
-                storage_id=record.storage_id, run_id=record.run_id, timestamp=record.timestamp
-            )
-    return found
-
-
-def log_partition_check(
-    context: dg.AssetCheckExecutionContext,
-    *,
-    asset: dg.AssetKey,
-    name: str,
-    partition: str,
-    passed: bool,
-    severity: dg.AssetCheckSeverity,
-    description: str,
-    metadata: Mapping[str, Any],
-    targets: Mapping[str, AssetCheckEvaluationTargetMaterializationData] | None = None,
-) -> None:
-    """Record a check's verdict on one partition of a run that covers several.
-
-    Dagster gives the result that a check yields a partition only in runs of one partition, and
-    drops evaluations that do not say which materialization they are of: one of `targets`, which
-    are looked up if the caller has not done so for all partitions together.
-    """
-    if targets is None:
-        targets = checked_materializations(context, asset, [partition])
-    evaluation: Any = dg.AssetCheckEvaluation(
-        asset_key=asset,
-        check_name=name,
-        passed=passed,
-        severity=severity,
-        description=description,
-        metadata=dict(metadata),
-        partition=partition,
-        target_materialization_data=targets.get(partition),
-    )
-    context.op_execution_context.log_event(evaluation)
+        for record in records
+    }
 
 
 def describe_output(context: dg.OutputContext, partition: str, metadata: Mapping[str, Any]) -> None:

@@ -9,7 +9,7 @@ from typing import Any, Literal, TypeAlias
 
 import dagster as dg
 
-from geo_assets.checks.body import UNABLE as UNABLE_KEY
+from geo_assets.checks.verdict import UNABLE as UNABLE_KEY
 from geo_assets.commands.project import (
     Project,
     contiguous,

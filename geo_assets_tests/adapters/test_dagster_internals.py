@@ -10,8 +10,9 @@ import pytest
 
 from geo_assets.dagster_internals import (
     Interrupted,
+    PartitionLog,
     VersionTags,
-    log_partition_check,
+    checked_materializations,
     preview_features,
     silent_output_metadata,
 )
@@ -117,11 +118,21 @@ def run_check(bench, check) -> list[dg.AssetCheckEvaluation]:
 
 def test_a_check_is_recorded_for_its_partition_and_its_materialization(bench):
     def body(context: dg.AssetCheckExecutionContext) -> None:
-        for key in context.partition_keys:
-            log_partition_check(
-                context, asset=UP, name="verdict", partition=key, passed=key == "a",
-                severity=dg.AssetCheckSeverity.ERROR, description="said", metadata={"n": 1},
-            )  # fmt: skip
+        log = PartitionLog(context)
+        targets = checked_materializations(context, UP, context.partition_keys)
+        entries = [
+            log.checked(
+                dg.AssetCheckEvaluation(
+                    asset_key=UP, check_name="verdict", partition=key, passed=key == "a",
+                    severity=dg.AssetCheckSeverity.ERROR, description="said", metadata={"n": 1},
+                    target_materialization_data=targets[key],
+                )
+            )
+            for key in context.partition_keys
+        ]  # fmt: skip
+        log.store(entries)
+        for entry in entries:
+            log.echo(entry)
 
     evaluations = run_check(bench, checking(body))
     by_partition = {each.partition: each for each in evaluations}
