@@ -1,12 +1,15 @@
-"""Shared by all tests: an S3 server over real HTTP."""
+"""Shared by all tests: an S3 server over real HTTP, and an empty PostgreSQL."""
 
 from __future__ import annotations
 
 import http.client
 import os
+import shutil
+import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import uuid
 from collections.abc import Iterator
@@ -107,3 +110,51 @@ def wait_for_port(port: int, process: subprocess.Popen[bytes], log: Path) -> Non
         finally:
             connection.close()
     pytest.fail(f"the server did not start: {log.read_text(errors='replace')[-2000:]}")
+
+
+@pytest.fixture
+def postgres() -> Iterator[str]:
+    """The URL of an empty database of a server of its own."""
+    pytest.importorskip("dagster_postgres")
+    binaries = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
+    initdb = shutil.which("initdb") or (str(binaries[-1]) if binaries else None)
+    if initdb is None:
+        pytest.skip("there is no PostgreSQL on this machine")
+    as_user = {"user": "postgres"} if os.getuid() == 0 else {}
+    with tempfile.TemporaryDirectory(prefix="geo-pg-", ignore_cleanup_errors=True) as name:
+        folder = Path(name)
+        if as_user:
+            shutil.chown(folder, "postgres")
+        data, port = folder / "data", free_port()
+        quiet = {"cwd": folder, "capture_output": True, "check": True, **as_user}
+        subprocess.run([initdb, "-D", data, "-A", "trust", "-U", "dagster", "-N"], **quiet)
+        server = subprocess.Popen(
+            [Path(initdb).with_name("postgres"), "-D", data, "-p", str(port), "-k", folder,
+             "-c", "listen_addresses=127.0.0.1"],
+            cwd=folder, stderr=subprocess.DEVNULL, **as_user,
+        )  # fmt: skip
+        try:
+            yield _created(port)
+        finally:
+            server.send_signal(signal.SIGINT)
+            server.wait(20)
+
+
+def _created(port: int) -> str:
+    import psycopg2
+
+    deadline = time.monotonic() + 30
+    while True:
+        try:
+            connection = psycopg2.connect(
+                host="127.0.0.1", port=port, user="dagster", dbname="postgres"
+            )
+            break
+        except psycopg2.OperationalError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.2)
+    connection.autocommit = True
+    connection.cursor().execute("CREATE DATABASE dagster")
+    connection.close()
+    return f"postgresql+psycopg2://dagster@127.0.0.1:{port}/dagster"

@@ -125,4 +125,3 @@ class ManyPartitions:
         entry = self._log.failed(self._context.asset_key, key)
         if entry is not None:
             await self._events.put(entry)
-

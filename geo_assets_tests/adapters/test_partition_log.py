@@ -52,7 +52,9 @@ def failed(key: str) -> dg.EventLogEntry:
 
 
 def verdict(key: str, *, check: str, passed: bool) -> dg.EventLogEntry:
-    target = AssetCheckEvaluationTargetMaterializationData(7, RUN, 1_700_000_000.0)
+    target = AssetCheckEvaluationTargetMaterializationData(
+        storage_id=7, run_id=RUN, timestamp=1_700_000_000.0
+    )
     what = dg.AssetCheckEvaluation(
         asset_key=ASSET, check_name=check, passed=passed, metadata={}, partition=key,
         target_materialization_data=target,
@@ -63,7 +65,9 @@ def verdict(key: str, *, check: str, passed: bool) -> dg.EventLogEntry:
 def planned_check() -> dg.EventLogEntry:
     """What Dagster writes when a run is created: a row for each of its partitions."""
     subset = DefaultPartitionsSubset({"a", "b"})
-    planned = AssetCheckEvaluationPlanned(ASSET, "whole", partitions_subset=subset)
+    planned = AssetCheckEvaluationPlanned(
+        asset_key=ASSET, check_name="whole", partitions_subset=subset
+    )
     return entry(dg.DagsterEventType.ASSET_CHECK_EVALUATION_PLANNED, planned)
 
 
@@ -84,7 +88,8 @@ def instances(request, tmp_path):
     overrides: list[dict[str, Any]] = [{}, {}]
     if request.param == "postgres":
         url = request.getfixturevalue("postgres")
-        overrides = [{"storage": {"postgres": {"postgres_url": name}}} for name in (url, _twin(url))]
+        databases = (url, _twin(url))
+        overrides = [{"storage": {"postgres": {"postgres_url": name}}} for name in databases]
     folders = [tmp_path / "one", tmp_path / "two"]
     for folder in folders:
         folder.mkdir()
