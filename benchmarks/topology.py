@@ -34,16 +34,15 @@ def ours(layer: Path, key: str, gap_width_m: float | None, out: Path) -> str:
     from geo_assets.engine.engine import Engine
     from geo_assets.kernels.topology import (
         TopologyPlan,
-        TopologyRules,
+        merge_report,
         plan_topology,
         predicted_bytes,
         report_spec,
+        topology_chunk,
         topology_chunks,
     )
-    from geo_assets.kernels.topology_chunk import topology_chunk
-    from geo_assets.kernels.topology_report import merge_report
     from geo_assets.model import Chunk
-    from geo_assets.rules.coverage import CoverageRules
+    from geo_assets.rules.topology import CoverageRules, TopologyRules
     from geo_assets.settings import Settings
 
     coverage = None if gap_width_m is None else CoverageRules(gap_width_m=gap_width_m)

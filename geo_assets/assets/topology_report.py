@@ -19,21 +19,18 @@ from geo_assets.errors import ConfigError
 from geo_assets.kernels.layer_picture import LayerPicture, draw_layer
 from geo_assets.kernels.topology import (
     TopologyPlan,
-    TopologyRules,
+    merge_report,
     plan_topology,
     predicted_bytes,
     report_spec,
+    topology_chunk,
     topology_chunks,
 )
-from geo_assets.kernels.topology_chunk import topology_chunk
-from geo_assets.kernels.topology_report import merge_report
 from geo_assets.metadata import svg_markdown
 from geo_assets.model import Artifact, Chunk, Findings, fingerprint
 from geo_assets.production import Bench, Merged, Publication
 from geo_assets.resources import GeoStore
-from geo_assets.rules.coverage import CoverageRules
-from geo_assets.rules.lines import NetworkRules
-from geo_assets.rules.shape import ShapeRules
+from geo_assets.rules.topology import CoverageRules, NetworkRules, ShapeRules, TopologyRules
 from geo_assets.store.artifact import ArtifactStore, ChunkReceipt, Draft
 
 TOPOLOGY_FORMAT = 1

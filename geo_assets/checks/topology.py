@@ -9,8 +9,8 @@ import dagster as dg
 
 from geo_assets.checks.body import CheckRule, make_checks
 from geo_assets.kernels.report_check import ReportCheckSpec, check_report
-from geo_assets.kernels.topology import TopologyRules
 from geo_assets.model import Artifact, Chunk
+from geo_assets.rules.topology import TopologyRules
 from geo_assets.store.artifact import ArtifactStore
 
 _FAMILIES: dict[str, tuple[tuple[str, ...], str]] = {

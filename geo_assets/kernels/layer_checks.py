@@ -23,8 +23,7 @@ def check_layer(spec: LayerCheckSpec, workdir: Path) -> KernelResult:
     crs = check_crs(spec.paths, spec.crs)
     schema = check_schema(spec.paths, SchemaRules(columns=spec.columns, key=spec.key,
                                                   extra_columns=spec.extra_columns))  # fmt: skip
-    rules = GeometryRules(geometry_types=spec.geometry_types, null_geometry=spec.null_geometry,
-                          thorough=spec.thorough)  # fmt: skip
+    rules = GeometryRules(geometry_types=spec.geometry_types, null_geometry=spec.null_geometry)
     geometry = check_geometry(spec.paths, rules, key=spec.key)
     preview = layer_preview(spec.paths, crs + geometry)
     path = workdir / "preview.svg"

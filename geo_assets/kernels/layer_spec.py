@@ -80,8 +80,6 @@ class LayerCheckSpec:
     """Types allowed; empty allows all."""
     null_geometry: bool = False
     """Features without geometry are allowed."""
-    thorough: bool = False
-    """Also look for repeated points and collapsed parts."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from geo_assets.errors import InputError
 from geo_assets.kernels.hilbert import hilbert_codes
 from geo_assets.rules.geo_metadata import GeoColumn, read_geo_column
+from geo_assets.rules.wkb import read_wkb
 
 Geometries = NDArray[np.object_]
 Bounds = NDArray[np.float64]
@@ -43,12 +44,6 @@ def geometry_column(layer: Path) -> GeoColumn:
         raise InputError("A layer says what its CRS is", "no CRS", layer.name,
                          "Pass the layer through vector_layer_asset first.")  # fmt: skip
     return column
-
-
-def decode(wkb: NDArray[np.object_]) -> Geometries:
-    """Geometries of WKB, also of coordinates that are NaN; None for what GEOS cannot read."""
-    with np.errstate(invalid="ignore"):  # GEOS compares coordinates while it reads them
-        return shapely.from_wkb(wkb, on_invalid="ignore")  # type: ignore[no-any-return]
 
 
 def write_spool(
@@ -76,7 +71,7 @@ def write_spool(
             if change is None and box is not None:
                 bounds.append(box)
             else:
-                shapes = decode(wkb.to_numpy(zero_copy_only=False))
+                shapes = read_wkb(wkb)
                 if change is not None:
                     shapes = change(shapes)
                     wkb = pa.array(shapely.to_wkb(shapes), pa.large_binary())  # noqa: PLW2901
@@ -125,14 +120,17 @@ class Spool:
 
     def wkb(self, rows: NDArray[np.int64]) -> NDArray[np.object_]:
         """WKB of ascending rows, None for null geometry."""
-        found = np.empty(len(rows), object)
-        batch_of = np.searchsorted(self._starts(), rows, side="right") - 1
-        for number in np.unique(batch_of):
-            here = batch_of == number
-            column = self._reader.get_batch(int(number)).column(0)
-            wanted = pa.array(rows[here] - self._starts()[number])
-            found[here] = column.take(wanted).to_numpy(zero_copy_only=False)
+        found: NDArray[np.object_] = self.column(rows).to_numpy(zero_copy_only=False)
         return found
+
+    def column(self, rows: NDArray[np.int64]) -> pa.Array:
+        """The same as a binary column, copied out of the file."""
+        batch_of = np.searchsorted(self._starts(), rows, side="right") - 1
+        found = [pa.array([], _SCHEMA.field(0).type)]
+        for number in np.unique(batch_of):
+            wanted = pa.array(rows[batch_of == number] - self._starts()[number])
+            found.append(self._reader.get_batch(int(number)).column(0).take(wanted))
+        return pa.concat_arrays(found)
 
     def _starts(self) -> NDArray[np.int64]:
         if not hasattr(self, "_start_of"):

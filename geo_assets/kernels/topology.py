@@ -1,4 +1,4 @@
-"""Topology of layers of any size: plan, examine piece by piece, merge into one report.
+"""The door to topology of layers of any size: plan, examine piece by piece, merge into one report.
 
 ```
 plan_topology(TopologyPlan)    one worker: bounds, spatial order, chunks with halos
@@ -14,52 +14,23 @@ the layer was cut.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import pyarrow.parquet as pq
-from numpy.typing import NDArray
-
-from geo_assets.errors import ConfigError
-from geo_assets.kernels.spool import geometry_column, spatial_chunks, write_spool
 from geo_assets.model import KernelResult
-from geo_assets.rules.coverage import CoverageRules
-from geo_assets.rules.lines import NetworkRules
-from geo_assets.rules.shape import ShapeRules
+from geo_assets.rules.topology import TopologyRules
 
 FINDINGS, SEGMENTS, VOIDS = "findings.parquet", "segments.parquet", "voids.parquet"
 """What a chunk writes."""
+REPORT = "defects.parquet"
+"""What the merge writes."""
 
 CHUNK_BYTES = 12 << 20
 _MEMORY_PER_BYTE = 14  # GEOS geometries, coordinates and segments of a byte of WKB
 _MEMORY_FIXED = 110 << 20
 _PLAN_PER_ROW = 120
 _MERGE_PER_SEGMENT = 1200
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TopologyRules:
-    """Which rules a layer is held against."""
-
-    shape: ShapeRules = field(default_factory=ShapeRules)
-    """Rules for single features; always applied."""
-    coverage: CoverageRules | None = None
-    """Set for polygons that must form a coverage."""
-    network: NetworkRules | None = None
-    """Set for lines that must form a network."""
-
-    def __post_init__(self) -> None:
-        if self.coverage is not None and self.network is not None:
-            raise ConfigError("A layer is a coverage of polygons or a network of lines",
-                              "rules for both")  # fmt: skip
-
-    @property
-    def halo_m(self) -> float | None:
-        """How far neighbours matter, in metres; None where features are looked at alone."""
-        rules = self.coverage or self.network
-        return None if rules is None else rules.halo_m
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,23 +86,47 @@ def plan_topology(spec: TopologyPlan, workdir: Path) -> KernelResult:
     Returns:
         No files; facts for `topology_chunks` and `report_spec`. The spool stays in `workdir`,
         which must live until the last chunk is done.
+
+    Raises:
+        InputError: It is not GeoParquet, its geometry is not WKB, or its CRS is unknown.
     """
-    column = geometry_column(spec.layer)
-    assert column.crs is not None
-    facts: dict[str, Any] = {"crs": column.crs.to_wkt(), "rows": column.rows}
-    groups = _row_groups(spec.layer, column.name)
-    alone = spec.rules.halo_m is None
-    if alone and (not len(groups) or groups.max() <= 4 * spec.chunk_bytes):
-        chunks = _runs(groups, spec.chunk_bytes) or [(0, 0, 0)]
-        return KernelResult(facts=facts | {"spool": None, "chunks": chunks, "y_range": [0.0, 0.0]})
-    bounds = write_spool(spec.layer, workdir)
-    known = np.isfinite(bounds).all(axis=1)
-    low = float(bounds[known, 1].min()) if known.any() else 0.0
-    high = float(bounds[known, 3].max()) if known.any() else 0.0
-    chunks = spatial_chunks(workdir, spec.chunk_bytes) or [(0, 0, 0)]
-    return KernelResult(
-        facts=facts | {"spool": str(workdir), "chunks": chunks, "y_range": [low, high]}
-    )
+    from geo_assets.kernels.topology_plan import plan
+
+    return plan(spec, workdir)
+
+
+def topology_chunk(spec: TopologyChunk, workdir: Path) -> KernelResult:
+    """Find the defects of one piece of a layer.
+
+    Returns:
+        `findings.parquet`, `segments.parquet` (unpaired, for gaps) and `voids.parquet` (areas
+        of invalid features); facts `checked`, `flagged` (features that GEOS calls invalid in the
+        coverage, at gap width 0) and `found`.
+
+    Raises:
+        InputError: The layer's bounding box column is wrong.
+    """
+    from geo_assets.kernels.topology_chunk import examine
+
+    return examine(spec, workdir)
+
+
+def merge_report(spec: ReportSpec, workdir: Path) -> KernelResult:
+    """Merge the findings of all chunks of a layer, and find its gaps.
+
+    Memory grows with the number of findings and of unpaired segments, not with the layer.
+
+    Returns:
+        `defects.parquet`: a GeoParquet layer in the layer's CRS with kind, ids ("12+17" where
+        several features are concerned), lon, lat, size_m, area_m2 and detail, in the order of
+        kind and features. Facts: `findings` (a `Findings`), `checked`, `flagged`.
+
+    Raises:
+        InputError: The layer has no such key column, or is another than the one examined.
+    """
+    from geo_assets.kernels.topology_report import merge
+
+    return merge(spec, workdir)
 
 
 def topology_chunks(spec: TopologyPlan, facts: Mapping[str, Any]) -> list[TopologyChunk]:
@@ -161,34 +156,32 @@ def report_spec(
 
 
 def predicted_bytes(spec: TopologyPlan | TopologyChunk | ReportSpec) -> int:
-    """Memory that a kernel of this module needs on top of a resting worker, about."""
+    """Memory that a kernel of this module needs on top of a resting worker, about.
+
+    Reads footers: not for the event loop.
+    """
     if isinstance(spec, TopologyChunk):
         return _MEMORY_FIXED + _MEMORY_PER_BYTE * spec.wkb_bytes
+    import pyarrow.parquet as pq
+
     if isinstance(spec, TopologyPlan):
-        groups = _row_groups(spec.layer, geometry_column(spec.layer).name)
-        held = 2 * int(groups.max(initial=0))  # a row group is decoded whole
+        from geo_assets.rules.geo_metadata import read_geo_column
+
+        groups = row_groups(spec.layer, read_geo_column(spec.layer).name)
+        held = 2 * max(groups, default=0)  # a row group is decoded whole
         return _MEMORY_FIXED + held + _PLAN_PER_ROW * int(pq.read_metadata(spec.layer).num_rows)
     segments = sum(int(pq.read_metadata(path).num_rows) for path in spec.segments)
     return _MEMORY_FIXED + _MERGE_PER_SEGMENT * segments
 
 
-def _row_groups(layer: Path, column: str) -> NDArray[np.int64]:
+def row_groups(layer: Path, column: str) -> list[int]:
     """Uncompressed geometry bytes of each row group."""
+    import pyarrow.parquet as pq
+
     footer = pq.read_metadata(layer)
     sizes = []
     for number in range(footer.num_row_groups):
         group = footer.row_group(number)
         chunks = (group.column(i) for i in range(group.num_columns))
         sizes.append(sum(c.total_uncompressed_size for c in chunks if c.path_in_schema == column))
-    return np.array(sizes, np.int64)
-
-
-def _runs(groups: NDArray[np.int64], chunk_bytes: int) -> list[tuple[int, int, int]]:
-    """Runs of whole row groups of about `chunk_bytes` at most, at least one group each."""
-    runs: list[tuple[int, int, int]] = []
-    for number, size in enumerate(groups.tolist()):
-        if runs and runs[-1][2] + size <= chunk_bytes:
-            runs[-1] = (runs[-1][0], number + 1, runs[-1][2] + size)
-        else:
-            runs.append((number, number + 1, size))
-    return runs
+    return sizes

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
-from dataclasses import replace
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,18 +16,22 @@ import shapely
 from numpy.typing import NDArray
 
 from geo_assets.errors import InputError
-from geo_assets.kernels.spool import Spool, decode, geometry_column
+from geo_assets.kernels.spool import Spool, geometry_column
 from geo_assets.kernels.topology import FINDINGS, SEGMENTS, VOIDS, TopologyChunk
 from geo_assets.model import PARQUET, KernelResult, OutputFile
 from geo_assets.rules.coverage import coverage_defects, polygonal, void_areas
 from geo_assets.rules.found import Found, Geometries, Metric, Rows
 from geo_assets.rules.lines import network_defects
+from geo_assets.rules.plain import plain_polygons
 from geo_assets.rules.segments import Segments
-from geo_assets.rules.shape import TYPE_NAMES, shape_defects
+from geo_assets.rules.shape import blameless, shape_defects
+from geo_assets.rules.topology import TYPE_NAMES, ShapeRules
+from geo_assets.rules.validity import is_sound
+from geo_assets.rules.wkb import read_wkb
 
 Mask = NDArray[np.bool_]
-Wkb = NDArray[np.object_]
 
+_NOTHING = pa.array([], pa.large_binary())
 FOUND_SCHEMA = pa.schema(
     [
         ("kind", pa.string()),
@@ -44,54 +49,92 @@ _VOID_SCHEMA = pa.schema([("geometry", pa.binary())])
 _ROUNDED = 1e-6  # relative: a covering column may be of 32-bit floats
 
 
-def topology_chunk(spec: TopologyChunk, workdir: Path) -> KernelResult:
-    """Find the defects of one piece of a layer.
-
-    Returns:
-        `findings.parquet`, `segments.parquet` (unpaired, for gaps) and `voids.parquet` (areas
-        of invalid features); facts `checked`, `flagged` (features that GEOS calls invalid in the
-        coverage, at gap width 0) and `found`.
-
-    Raises:
-        InputError: The layer's bounding box column is wrong.
-    """
-    wkb, rows, owned = _own(spec) if spec.spool is None else _with_halo(spec, spec.spool)
-    geometries = decode(wkb)
-    unreadable = set(rows[shapely.is_missing(geometries) & (wkb != None)].tolist())  # noqa: E711
-    if spec.spool is not None:
-        _check_bounds(geometries, Spool(spec.spool).bounds[rows], spec.layer)
-    metric = Metric(spec.crs, spec.y_range)
-    with np.errstate(invalid="ignore"):
-        valid = shapely.is_valid(geometries) & ~shapely.is_empty(geometries)
-    found = [
-        replace(one, kind="unreadable_geometry", detail="GEOS cannot hold it.")
-        if one.kind == "null_geometry" and one.rows[0] in unreadable
-        else one
-        for one in shape_defects(
-            geometries[owned], rows[owned], valid[owned], spec.rules.shape, metric
-        )
-    ]
+def examine(spec: TopologyChunk, workdir: Path) -> KernelResult:
+    """`geo_assets.kernels.topology.topology_chunk`."""
+    metric, rules = Metric(spec.crs, spec.y_range), spec.rules
+    piece = _piece(spec, metric)
+    found = list(_shapes(piece, rules.shape, metric))
     loose, flagged = Segments.none(), 0
-    voids = geometries[:0]
-    if spec.rules.coverage is not None:
+    voids = piece.geometries[:0]
+    geometries, rows, owned, valid = piece.geometries, piece.rows, piece.owned, piece.valid
+    if rules.coverage is not None:
         mask = polygonal(geometries, valid)
-        piece = coverage_defects(
-            geometries[mask], rows[mask], owned[mask], spec.rules.coverage, metric
+        coverage = coverage_defects(
+            geometries[mask], rows[mask], owned[mask], rules.coverage, metric
         )
-        found += piece.found
-        loose, flagged = piece.loose, len(piece.flagged)
+        found += coverage.found
+        loose, flagged = coverage.loose, len(coverage.flagged)
         voids = void_areas(geometries[owned & ~valid])
-    if spec.rules.network is not None:
+    if rules.network is not None:
         mask = valid & (shapely.get_dimensions(geometries) == 1)
         mask &= shapely.get_type_id(geometries) != shapely.GeometryType.GEOMETRYCOLLECTION
-        found += network_defects(
-            geometries[mask], rows[mask], owned[mask], spec.rules.network, metric
-        )
-    facts = {"checked": int(owned.sum()), "flagged": flagged, "found": len(found)}
-    return _write(workdir, found, loose, voids, facts, _types(geometries[owned]))
+        found += network_defects(geometries[mask], rows[mask], owned[mask], rules.network, metric)
+    facts = {"checked": piece.checked, "flagged": flagged, "found": len(found)}
+    return _write(workdir, found, loose, voids, facts | {"types": piece.types})
 
 
-def _own(spec: TopologyChunk) -> tuple[Wkb, Rows, Mask]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Piece:
+    """The features of a chunk that must be looked at as geometries."""
+
+    geometries: Geometries
+    rows: Rows
+    """Their positions in the layer, ascending."""
+    owned: Mask
+    """Which are reported on; the others are context."""
+    valid: Mask
+    """Which are present, not empty and valid."""
+    blameless: Mask
+    """Which are known to break no rule for single features."""
+    unreadable: Mask
+    """Which have WKB that GEOS cannot hold."""
+    checked: int
+    """Features of the chunk's own, those included that need no look."""
+    types: dict[str, int]
+    """How many of its own are of which type."""
+
+
+def _piece(spec: TopologyChunk, metric: Metric) -> _Piece:
+    wkb, rows, owned = _own(spec) if spec.spool is None else _with_halo(spec, spec.spool, metric)
+    plain = plain_polygons(wkb)
+    clean = blameless(plain, spec.rules.shape, metric)
+    types = {"Polygon": int((clean & owned & ~plain.multi).sum()),
+             "MultiPolygon": int((clean & owned & plain.multi).sum())}  # fmt: skip
+    # Alone, what is clean needs no further look; beside others it does.
+    look = np.flatnonzero(~clean) if spec.rules.halo_m is None else np.arange(len(rows))
+    few = wkb.take(pa.array(look))
+    geometries = read_wkb(few)
+    if spec.spool is not None:
+        bounds = plain.bounds
+        bounds[look] = shapely.bounds(geometries)
+        _check_bounds(bounds, Spool(spec.spool).bounds[rows], spec.layer)
+    mine = geometries[owned[look] & ~clean[look]]
+    return _Piece(
+        geometries=geometries,
+        rows=rows[look],
+        owned=owned[look],
+        valid=is_sound(geometries, plain.certain[look]),
+        blameless=clean[look],
+        unreadable=shapely.is_missing(geometries) & _present(few),
+        checked=int(owned.sum()),
+        types=_count(types, mine),
+    )
+
+
+def _shapes(piece: _Piece, rules: ShapeRules, metric: Metric) -> Iterator[Found]:
+    """Findings about single features."""
+    ask = piece.owned & ~piece.blameless
+    unreadable = set(piece.rows[ask & piece.unreadable].tolist())
+    for one in shape_defects(
+        piece.geometries[ask], piece.rows[ask], piece.valid[ask], rules, metric
+    ):
+        if one.kind == "null_geometry" and one.rows[0] in unreadable:
+            yield replace(one, kind="unreadable_geometry", detail="GEOS cannot hold it.")
+        else:
+            yield one
+
+
+def _own(spec: TopologyChunk) -> tuple[pa.Array, Rows, Mask]:
     """The features of some row groups; nothing else matters for them."""
     column = geometry_column(spec.layer)
     with pq.ParquetFile(spec.layer, memory_map=True) as file:
@@ -99,17 +142,28 @@ def _own(spec: TopologyChunk) -> tuple[Wkb, Rows, Mask]:
         groups = list(range(spec.start, spec.stop))
         table = file.read_row_groups(groups, columns=[column.name], use_threads=False)
     first = sum(sizes[: spec.start])
-    wkb = table.column(0).to_numpy()
+    chunks = table.column(0).chunks
+    wkb = chunks[0] if len(chunks) == 1 else pa.concat_arrays([_NOTHING, *_large(chunks)])
     return wkb, np.arange(first, first + len(wkb)), np.ones(len(wkb), np.bool_)
 
 
-def _with_halo(spec: TopologyChunk, folder: Path) -> tuple[Wkb, Rows, Mask]:
+def _large(chunks: Iterable[pa.Array]) -> list[pa.Array]:
+    return [chunk.cast(_NOTHING.type) for chunk in chunks]
+
+
+def _with_halo(spec: TopologyChunk, folder: Path, metric: Metric) -> tuple[pa.Array, Rows, Mask]:
     """The features of a stretch of the spatial order and all that can matter for them."""
     spool = Spool(folder)
-    own = np.sort(spool.order[spec.start : spec.stop])
-    reach = Metric(spec.crs, spec.y_range).units(spec.rules.halo_m or 0.0)
-    rows = np.union1d(own, _neighbours(spool.bounds, own, reach))
-    return spool.wkb(rows), rows, np.isin(rows, own, assume_unique=True)
+    rows = own = np.sort(spool.order[spec.start : spec.stop])
+    if spec.rules.halo_m is not None:
+        near = _neighbours(spool.bounds, own, metric.units(spec.rules.halo_m))
+        rows = np.union1d(own, near)
+    return spool.column(rows), rows, np.isin(rows, own, assume_unique=True)
+
+
+def _present(wkb: pa.Array) -> Mask:
+    present: Mask = wkb.is_valid().to_numpy(zero_copy_only=False)
+    return present
 
 
 def _neighbours(bounds: NDArray[np.float64], own: Rows, reach: float) -> Rows:
@@ -129,8 +183,7 @@ def _neighbours(bounds: NDArray[np.float64], own: Rows, reach: float) -> Rows:
     return found
 
 
-def _check_bounds(geometries: Geometries, stated: NDArray[np.float64], layer: Path) -> None:
-    real = shapely.bounds(geometries)
+def _check_bounds(real: NDArray[np.float64], stated: NDArray[np.float64], layer: Path) -> None:
     slack = np.abs(stated) * _ROUNDED + 1e-12
     inside = (real[:, :2] >= (stated - slack)[:, :2]) & (real[:, 2:] <= (stated + slack)[:, 2:])
     wrong = np.isfinite(real).all(axis=1) & ~inside.all(axis=1)
@@ -140,10 +193,13 @@ def _check_bounds(geometries: Geometries, stated: NDArray[np.float64], layer: Pa
                          "Write the layer again, with its bbox covering made anew.")  # fmt: skip
 
 
-def _types(geometries: Geometries) -> dict[str, int]:
-    numbers, counts = np.unique(shapely.get_type_id(geometries), return_counts=True)
-    pairs = zip(numbers.tolist(), counts.tolist(), strict=True)
-    return {TYPE_NAMES[number]: count for number, count in pairs if number >= 0}
+def _count(types: dict[str, int], geometries: Geometries) -> dict[str, int]:
+    """Features by type: those counted already, and those of some geometries."""
+    total = Counter(types)
+    for number in shapely.get_type_id(geometries).tolist():
+        if number >= 0:
+            total[TYPE_NAMES[number]] += 1
+    return {name: count for name, count in total.items() if count}
 
 
 def _write(
@@ -152,9 +208,8 @@ def _write(
     loose: Segments,
     voids: Geometries,
     facts: dict[str, Any],
-    types: dict[str, int],
 ) -> KernelResult:
-    state = json.dumps(facts | {"types": types}, sort_keys=True)
+    state = json.dumps(facts, sort_keys=True)
     schema = FOUND_SCHEMA.with_metadata({"topology": state})
     ends = np.column_stack([loose.start, loose.end])
     tables = {

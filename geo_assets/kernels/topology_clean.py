@@ -17,10 +17,9 @@ from geo_assets.kernels.geoparquet import type_names as names_of_types
 from geo_assets.kernels.layer_spec import CleanSpec
 from geo_assets.kernels.quarantine import lonlat_of, lonlat_transformer
 from geo_assets.kernels.repair import areas_m2
-from geo_assets.kernels.spool import decode, geometry_column
+from geo_assets.kernels.spool import geometry_column
 from geo_assets.model import PARQUET, Defect, Findings, KernelResult, OutputFile
 from geo_assets.rules.coverage import (
-    CoverageRules,
     coverage_defects,
     duplicate_pairs,
     polygonal,
@@ -29,6 +28,8 @@ from geo_assets.rules.coverage import (
 from geo_assets.rules.found import Geometries, Metric, Rows, wider_than
 from geo_assets.rules.gaps import gaps
 from geo_assets.rules.geo_metadata import GeoColumn
+from geo_assets.rules.topology import CoverageRules
+from geo_assets.rules.wkb import read_wkb
 
 CLEANED = "cleaned.parquet"
 """The cleaned layer."""
@@ -63,7 +64,7 @@ def clean_coverage(spec: CleanSpec, workdir: Path) -> KernelResult:
     column = geometry_column(spec.layer)
     assert column.crs is not None
     table = pq.read_table(spec.layer, use_threads=False)
-    before: Geometries = decode(table.column(column.name).to_numpy())
+    before: Geometries = read_wkb(table.column(column.name))
     bounds = shapely.bounds(before)
     finite = np.isfinite(bounds).all(axis=1)
     low, high = (bounds[finite, 1].min(), bounds[finite, 3].max()) if finite.any() else (0.0, 0.0)

@@ -24,14 +24,11 @@ from geo_assets.kernels.geoparquet import (
     type_names,
 )
 from geo_assets.kernels.spool import read_keys
-from geo_assets.kernels.topology import ReportSpec
+from geo_assets.kernels.topology import REPORT, ReportSpec
 from geo_assets.model import MAX_SAMPLES, PARQUET, Defect, Findings, KernelResult, OutputFile
 from geo_assets.rules.found import Found, Geometries, Metric
 from geo_assets.rules.gaps import gaps
 from geo_assets.rules.segments import Segments
-
-REPORT = "defects.parquet"
-"""The report's file."""
 
 COLUMNS = pa.schema(
     [
@@ -48,16 +45,8 @@ _ONCE = ("overlap", "duplicate", "gap")  # both features' chunks may report a pa
 _ROWS = 65_536
 
 
-def merge_report(spec: ReportSpec, workdir: Path) -> KernelResult:
-    """Merge the findings of all chunks of a layer, and find its gaps.
-
-    Memory grows with the number of findings and of unpaired segments, not with the layer.
-
-    Returns:
-        `defects.parquet`: a GeoParquet layer in the layer's CRS with kind, ids ("12+17" where
-        several features are concerned), lon, lat, size_m, area_m2 and detail, in the order of
-        kind and features. Facts: `findings` (a `Findings`), `checked`, `flagged`.
-    """
+def merge(spec: ReportSpec, workdir: Path) -> KernelResult:
+    """`geo_assets.kernels.topology.merge_report`."""
     metric = Metric(spec.crs, spec.y_range)
     states = [_state(path) for path in spec.findings]
     found = [one for path in spec.findings for one in _read(path)]

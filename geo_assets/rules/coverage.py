@@ -15,37 +15,15 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
-from geo_assets.errors import ConfigError
 from geo_assets.rules.found import Found, Geometries, Metric, Rows, wider_than, widths
 from geo_assets.rules.segments import Segments, unpaired_segments
+from geo_assets.rules.topology import CoverageRules
 
 _POLYGON = 2  # dimension
-_SAFETY = 8.0  # neighbours within this many tolerances decide on duplicates at the halo's border
 _MOST = 0.3
 _INTERIORS_MEET = "T********"
 
 Mask = NDArray[np.bool_]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CoverageRules:
-    """What a coverage must hold."""
-
-    gap_width_m: float = 0.0
-    """Holes between features up to this width are gaps; metres. 0 looks for none."""
-    tolerance_m: float = 0.001
-    """Metres. Overlaps and gaps up to this width are unmatched edges; features whose outlines
-    differ by no more are duplicates."""
-
-    def __post_init__(self) -> None:
-        for name, value in (("gap_width_m", self.gap_width_m), ("tolerance_m", self.tolerance_m)):
-            if not (np.isfinite(value) and value >= 0):
-                raise ConfigError(f"{name} is a number of metres", repr(value))
-
-    @property
-    def halo_m(self) -> float:
-        """How far from a feature's bounding box anything can matter for its findings."""
-        return max(self.gap_width_m, 0.0) + _SAFETY * self.tolerance_m
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -55,14 +56,18 @@ class Metric:
         self.geographic = self.crs.is_geographic
         axes = self.crs.axis_info
         self._factor = axes[0].unit_conversion_factor if axes else 1.0
-        self._lonlat = Transformer.from_crs(self.crs, "OGC:CRS84", always_xy=True)
         low, high = y_range
         between = [0.0] if low < 0.0 < high else []
         self._extremes = self._scale(np.array([low, high, *between]))
 
+    @cached_property
+    def _to_lonlat(self) -> Transformer:
+        """Made when it is asked for: PROJ takes longer for it than a small chunk does."""
+        return Transformer.from_crs(self.crs, "OGC:CRS84", always_xy=True)
+
     def lonlat(self, xy: NDArray[np.float64]) -> NDArray[np.float64]:
         """Longitude and latitude of places, shape (n, 2); NaN where there is none."""
-        lon, lat = self._lonlat.transform(xy[:, 0], xy[:, 1])
+        lon, lat = self._to_lonlat.transform(xy[:, 0], xy[:, 1])
         places = np.column_stack([lon, lat])
         places[~np.isfinite(places).all(axis=1)] = np.nan
         return places
@@ -90,11 +95,29 @@ class Metric:
 
         A region without a circle of radius r has no more area than its border times r.
         """
-        bounds = shapely.bounds(polygons)
+        return self.thin_at_most(
+            shapely.bounds(polygons), shapely.area(polygons), shapely.length(polygons), width_m
+        )
+
+    def thin_at_most(
+        self,
+        bounds: NDArray[np.float64],
+        area: NDArray[np.float64],
+        border: NDArray[np.float64],
+        width_m: float,
+    ) -> NDArray[np.bool_]:
+        """`maybe_thin` of polygons of which only some numbers are known, in layer units.
+
+        Args:
+            bounds: Shape (n, 4).
+            area: Shape (n,).
+            border: Shape (n,): lengths of the borders, or more.
+            width_m: Metres.
+        """
         scale = self._scale((bounds[:, 1] + bounds[:, 3]) / 2)
-        area = shapely.area(polygons) * scale.prod(axis=1)
-        border = shapely.length(polygons) * scale.max(axis=1)
-        thin: NDArray[np.bool_] = area <= border * width_m / 2 * _MARGIN
+        inside = area * scale.prod(axis=1)
+        around = border * scale.max(axis=1)
+        thin: NDArray[np.bool_] = inside <= around * width_m / 2 * _MARGIN
         return thin
 
     def _scale(self, y: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -11,9 +11,9 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
-from geo_assets.rules.coverage import CoverageRules
 from geo_assets.rules.found import Found, Geometries, Metric, wider_than, widths
 from geo_assets.rules.segments import Segments, winding
+from geo_assets.rules.topology import CoverageRules
 
 _AROUND = 2  # a hole of one feature alone is that feature's own shape
 _MOSTLY = 0.5

@@ -1,11 +1,11 @@
 """Validity of the geometry of GeoParquet files: kind, feature and place of every defect.
 
-The geometry is read a few thousand features at a time. Only defects cost more than GEOS's own test.
+The geometry is read a few thousand features at a time. Only of what is not plainly simple GEOS is
+asked, and only defects cost more than its test.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,17 +20,16 @@ from pyproj import CRS, Transformer
 
 from geo_assets.model import MAX_SAMPLES, Defect, Findings
 from geo_assets.rules.batches import read_batches
+from geo_assets.rules.found import Geometries
 from geo_assets.rules.geo_metadata import read_geo_column
+from geo_assets.rules.plain import plain_polygons
+from geo_assets.rules.topology import TYPE_NAMES
+from geo_assets.rules.validity import reason_kind, vertex
 from geo_assets.rules.wkb import read_wkb
 
 _ROWS = 8192
 """Rows that are held as geometry at once."""
-_AREA = 2
-"""Dimension of polygons."""
-Geometries = NDArray[np.object_]
-_REASON = re.compile(r"(?P<text>[^\[]*)(?:\[(?P<x>\S+) (?P<y>\S+)\])?")
-_TYPE_NAMES = np.array(["Point", "LineString", "LinearRing", "Polygon", "MultiPoint",
-                        "MultiLineString", "MultiPolygon", "GeometryCollection", ""])  # fmt: skip
+_NAMES = np.array([*TYPE_NAMES, ""])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,8 +40,6 @@ class GeometryRules:
     """Types allowed, without dimension; empty allows all."""
     null_geometry: bool = False
     """Features without geometry are allowed."""
-    thorough: bool = False
-    """Also find what is valid and still suspicious: `repeated_point`, `collapsed_part`."""
 
 
 def check_geometry(
@@ -63,42 +60,36 @@ def check_geometry(
     Returns:
         Kinds: GEOS's reason in snake_case (`self_intersection`, `ring_self_intersection`,
         `hole_lies_outside_shell`, ...), `null_geometry`, `empty_geometry`, `non_finite`,
-        `unreadable_geometry`, `unexpected_type`, and those of `thorough`. A feature has one
-        finding, or several of those that say nothing about validity.
+        `unreadable_geometry` and `unexpected_type`.
     """
     findings = Findings(checked=0)
-    for batch in _read(paths, key, row_groups):
-        findings = findings + _findings(batch, rules or GeometryRules())
+    declared = rules or GeometryRules()
+    for batch in _read(paths, key, row_groups, declared):
+        findings = findings + _findings(batch, declared)
     return findings
-
-
-def reason_kind(reason: str) -> tuple[str, tuple[float, float] | None]:
-    """GEOS's reason as a kind, and the place it names in the layer's CRS.
-
-    >>> reason_kind("Self-intersection[2.5 5]")
-    ('self_intersection', (2.5, 5.0))
-    """
-    match = _REASON.match(reason)
-    assert match is not None
-    kind = re.sub(r"[^a-z0-9]+", "_", match["text"].lower()).strip("_")
-    return kind, (float(match["x"]), float(match["y"])) if match["x"] else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Batch:
+    """The features of a batch that are not plainly in order."""
+
+    checked: int
+    """Features of the batch, those in order included."""
     geoms: Geometries
     null: NDArray[np.bool_]
     keys: pa.Array | None
-    first: int
-    """Position in the layer of the first feature."""
+    rows: NDArray[np.int64]
+    """Their positions in the layer."""
     to_lonlat: Transformer | None
 
     def name(self, row: int) -> str:
-        key = self.first + row if self.keys is None else self.keys[row].as_py()
+        key = self.rows[row] if self.keys is None else self.keys[row].as_py()
         return str(key)
 
 
-def _read(paths: Sequence[Path], key: str | None, row_groups: range | None) -> Iterator[_Batch]:
+def _read(
+    paths: Sequence[Path], key: str | None, row_groups: range | None, rules: GeometryRules
+) -> Iterator[_Batch]:
     first = 0
     for path in paths:
         column = read_geo_column(path)
@@ -110,15 +101,27 @@ def _read(paths: Sequence[Path], key: str | None, row_groups: range | None) -> I
                     first += file.metadata.row_group(group).num_rows
                     continue
                 for batch in read_batches(file, _ROWS, names, [group]):
-                    wkb = batch.column(column.name)
+                    doubtful = np.flatnonzero(~_plain(batch.column(column.name), rules))
+                    few = batch.take(pa.array(doubtful))
+                    wkb = few.column(column.name)
                     yield _Batch(
+                        checked=batch.num_rows,
                         geoms=read_wkb(wkb),
                         null=wkb.is_null().to_numpy(zero_copy_only=False),
-                        keys=batch.column(key) if key else None,
-                        first=first,
+                        keys=few.column(key) if key else None,
+                        rows=first + doubtful,
                         to_lonlat=to_lonlat,
                     )
                     first += batch.num_rows
+
+
+def _plain(wkb: pa.Array, rules: GeometryRules) -> NDArray[np.bool_]:
+    """Features that are certainly valid and of an allowed type."""
+    plain = plain_polygons(wkb)
+    allowed = rules.geometry_types
+    fit = np.where(plain.multi, "MultiPolygon" in allowed, "Polygon" in allowed)
+    fine: NDArray[np.bool_] = plain.certain & (fit | (not allowed))
+    return fine
 
 
 def _findings(batch: _Batch, rules: GeometryRules) -> Findings:
@@ -151,7 +154,7 @@ def _findings(batch: _Batch, rules: GeometryRules) -> Findings:
     anchors = _anchors(batch.geoms[rows[:MAX_SAMPLES]])
     places = [place or anchor for (_, place), anchor in zip(parsed, anchors, strict=False)]
     found(rows, finite, places, [f"GEOS: {reason}" for reason in reasons])
-    return Findings(checked=len(batch.geoms), counts=counts, samples=tuple(samples))
+    return Findings(checked=batch.checked, counts=counts, samples=tuple(samples))
 
 
 def _simple(batch: _Batch, rules: GeometryRules) -> Iterator[tuple[str, NDArray[np.bool_], str]]:
@@ -163,25 +166,10 @@ def _simple(batch: _Batch, rules: GeometryRules) -> Iterator[tuple[str, NDArray[
     yield "unreadable_geometry", missing & ~batch.null, "not a geometry that GEOS can hold"
     yield "empty_geometry", shapely.is_empty(geoms), "the geometry has no coordinates"
     if rules.geometry_types:
-        names = _TYPE_NAMES[shapely.get_type_id(geoms)]
+        names = _NAMES[shapely.get_type_id(geoms)]
         declared = ", ".join(rules.geometry_types)
         wrong = ~missing & ~np.isin(names, rules.geometry_types)
         yield "unexpected_type", wrong, f"declared is {declared}"
-    if rules.thorough:
-        slim = shapely.remove_repeated_points(geoms)
-        repeated = shapely.get_num_coordinates(slim) < shapely.get_num_coordinates(geoms)
-        yield "repeated_point", repeated, "neighbouring vertices are equal"
-        yield "collapsed_part", collapsed(geoms), "a part has no length or no area"
-
-
-def collapsed(geoms: Geometries) -> NDArray[np.bool_]:
-    """Which geometries have a line without length or a polygon without area as a part."""
-    parts, owner = shapely.get_parts(geoms, return_index=True)
-    dimension = shapely.get_dimensions(parts)
-    extent = np.where(dimension == _AREA, shapely.area(parts), shapely.length(parts))
-    found = np.zeros(len(geoms), dtype=bool)
-    found[owner[(dimension > 0) & (extent == 0) & ~shapely.is_empty(parts)]] = True
-    return found
 
 
 def _absent(geoms: Geometries) -> NDArray[np.bool_]:
@@ -190,9 +178,7 @@ def _absent(geoms: Geometries) -> NDArray[np.bool_]:
 
 
 def _anchors(geoms: Geometries) -> list[tuple[float, float] | None]:
-    """A vertex of each geometry: it exists whatever else is wrong."""
-    coords = [shapely.get_coordinates(geom) for geom in geoms]
-    return [(float(each[0, 0]), float(each[0, 1])) if len(each) else None for each in coords]
+    return [vertex(geom) for geom in geoms]
 
 
 def lonlat_transformer(crs: CRS | None) -> Transformer | None:

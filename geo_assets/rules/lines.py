@@ -3,36 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import numpy as np
 import shapely
 from numpy.typing import NDArray
 
-from geo_assets.errors import ConfigError
 from geo_assets.rules.found import Found, Geometries, Metric, Rows
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NetworkRules:
-    """What a line network must hold."""
-
-    snap_m: float
-    """Metres. An end this near to another line, without touching it, is unconnected."""
-    tolerance_m: float = 0.001
-    """Metres. Ends this near to each other or to a line touch."""
-    dangles: bool = True
-    """Whether ends that meet nothing are findings, as in a network without dead ends."""
-
-    def __post_init__(self) -> None:
-        if not (np.isfinite(self.snap_m) and self.snap_m >= self.tolerance_m >= 0):
-            got = f"snap_m {self.snap_m!r}, tolerance_m {self.tolerance_m!r}"
-            raise ConfigError("snap_m is a number of metres, at least tolerance_m", got)
-
-    @property
-    def halo_m(self) -> float:
-        """How far from a line's bounding box anything can matter for its findings."""
-        return self.snap_m
+from geo_assets.rules.topology import NetworkRules
 
 
 def network_defects(

@@ -2,49 +2,23 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 
 import numpy as np
 import shapely
 from numpy.typing import NDArray
 
-from geo_assets.errors import ConfigError
 from geo_assets.rules.crs import misplaced
 from geo_assets.rules.found import Found, Geometries, Metric, Rows, wider_than, widths
+from geo_assets.rules.plain import Plain
+from geo_assets.rules.topology import TYPE_NAMES, ShapeRules
+from geo_assets.rules.validity import reason_kind, vertex
 
 Mask = NDArray[np.bool_]
 Coordinates = NDArray[np.float64]
 
-_PLACE = re.compile(r"^(.*?)\[(\S+) (\S+)\]$")
-_ORIENTATIONS = ("ccw", "cw")
+_HALF_TURN = 180.0  # degrees of longitude
 _XY = np.complex128  # two coordinates compared at once
-
-TYPE_NAMES = ("Point", "LineString", "LinearRing", "Polygon", "MultiPoint", "MultiLineString",
-              "MultiPolygon", "GeometryCollection")  # fmt: skip
-"""Geometry types by GEOS's type id."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ShapeRules:
-    """What a feature's geometry must be."""
-
-    geometry_types: tuple[str, ...] = ()
-    """Types allowed, such as `Polygon`; empty allows all of one kind (see `mixed_types`)."""
-    orientation: str | None = None
-    """`ccw` or `cw`: the direction of shells (holes run the other way); None allows both."""
-    sliver_width_m: float = 0.0
-    """Polygons nowhere wider than this are slivers; metres, 0 looks for none."""
-
-    def __post_init__(self) -> None:
-        if self.orientation not in (None, *_ORIENTATIONS):
-            raise ConfigError("Ring orientation is ccw or cw", repr(self.orientation))
-        for name in self.geometry_types:
-            if name not in TYPE_NAMES:
-                raise ConfigError(f"A geometry type is one of {', '.join(TYPE_NAMES)}", repr(name))
-        if not self.sliver_width_m >= 0:
-            raise ConfigError("A sliver width is a number of metres", repr(self.sliver_width_m))
 
 
 def usable(geometries: Geometries, valid: Mask) -> Mask:
@@ -60,6 +34,33 @@ def usable(geometries: Geometries, valid: Mask) -> Mask:
     good[doubtful] = ~(shapely.is_missing(few) | shapely.is_empty(few))
     xy, index = shapely.get_coordinates(few, return_index=True)
     good[doubtful[index[~np.isfinite(xy).all(axis=1)]]] = False
+    return good
+
+
+def blameless(plain: Plain, rules: ShapeRules, metric: Metric) -> Mask:
+    """Which features certainly give `shape_defects` nothing to find.
+
+    Args:
+        plain: What is known of them without geometries; shape (n,).
+        rules: What is declared.
+        metric: Metres in the layer's CRS.
+    """
+    good = plain.certain.copy()
+    at = np.flatnonzero(good)
+    bounds = plain.bounds[at]
+    fine: Mask = misplaced(bounds, metric.crs) == None  # noqa: E711 - an array of strings and None
+    if rules.geometry_types:
+        fine &= np.where(plain.multi[at], "MultiPolygon" in rules.geometry_types,
+                         "Polygon" in rules.geometry_types)  # fmt: skip
+    if rules.orientation is not None:
+        fine &= plain.ccw[at] == (rules.orientation == "ccw")
+    if metric.geographic:
+        fine &= (np.abs(bounds[:, [0, 2]]) <= _HALF_TURN).all(axis=1)
+        fine &= bounds[:, 2] - bounds[:, 0] <= _HALF_TURN
+    if rules.sliver_width_m > 0:
+        area, border = plain.area[at], plain.border[at]
+        fine &= ~metric.thin_at_most(bounds, area, border, rules.sliver_width_m)
+    good[at] = fine
     return good
 
 
@@ -143,8 +144,10 @@ def _places(
         place = _point(geometries[at])
         yield Found(kind=str(kinds[at]), rows=(int(rows[at]),), geometry=place, detail=detail)
     if metric.geographic:
-        long: Mask = np.abs(bounds[:, [0, 2]]).max(axis=1) > 180.0
-        long[_edges_where(geometries, lambda a, b: np.abs(a[:, 0] - b[:, 0]) > 180.0)[0]] = True
+        long: Mask = np.abs(bounds[:, [0, 2]]).max(axis=1) > _HALF_TURN
+        long[_edges_where(geometries, lambda a, b: np.abs(a[:, 0] - b[:, 0]) > _HALF_TURN)[0]] = (
+            True
+        )
         yield from _each("antimeridian", geometries, rows, long & here,
                          "It crosses 180 degrees of longitude.")  # fmt: skip
 
@@ -153,12 +156,10 @@ def _invalid(geometries: Geometries, rows: Rows, mask: Mask) -> Iterator[Found]:
     places = np.flatnonzero(mask)
     reasons = shapely.is_valid_reason(geometries[places])
     for at, reason in zip(places, reasons, strict=True):
-        match = _PLACE.match(reason)
-        text, place = reason, _point(geometries[at])
-        if match:
-            text, place = match[1], shapely.Point(float(match[2]), float(match[3]))
-        kind = re.sub(r"[^a-z]+", "_", text.lower()).strip("_")
-        yield Found(kind=kind, rows=(int(rows[at]),), geometry=place, detail=f"GEOS: {text}.")
+        kind, place = reason_kind(reason)
+        point = shapely.Point(place) if place else _point(geometries[at])
+        text = reason.split("[")[0]
+        yield Found(kind=kind, rows=(int(rows[at]),), geometry=point, detail=f"GEOS: {text}.")
 
 
 def _collapsed(geometries: Geometries) -> Mask:
@@ -238,5 +239,4 @@ def _each(
 
 
 def _point(geometry: shapely.Geometry) -> shapely.Point:
-    """A vertex: it exists whatever else is wrong with the geometry."""
-    return shapely.Point(shapely.get_coordinates(geometry)[0])
+    return shapely.Point(vertex(geometry))

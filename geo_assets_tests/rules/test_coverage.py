@@ -7,9 +7,10 @@ import pytest
 import shapely
 
 from geo_assets.errors import ConfigError
-from geo_assets.rules.coverage import CoverageRules, coverage_defects, duplicate_pairs, polygonal
+from geo_assets.rules.coverage import coverage_defects, duplicate_pairs, polygonal
 from geo_assets.rules.found import Found, Metric
 from geo_assets.rules.gaps import gaps
+from geo_assets.rules.topology import CoverageRules
 
 METRIC = Metric("EPSG:32633")
 NONE = np.empty(0, object)

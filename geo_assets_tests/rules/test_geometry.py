@@ -14,7 +14,8 @@ import shapely
 from hypothesis import HealthCheck, given, settings
 
 from geo_assets.model import MAX_SAMPLES
-from geo_assets.rules.geometry import GeometryRules, check_geometry, reason_kind
+from geo_assets.rules.geometry import GeometryRules, check_geometry
+from geo_assets.rules.validity import reason_kind
 
 WKT = {
     "self_intersection": "POLYGON ((0 0, 2 2, 2 0, 0 2, 0 0))",
@@ -71,17 +72,6 @@ def test_coordinates_that_are_not_finite_or_not_geometry(tmp_path: Path) -> None
     pq.write_table(table.set_column(1, table.schema.field("geometry"), wkb), path)
     found = check_geometry([path])
     assert dict(found.counts) == {"non_finite": 1, "unreadable_geometry": 1}
-
-
-def test_suspicious_but_valid_geometry_is_found_when_asked(tmp_path: Path) -> None:
-    shapes = [shapely.LineString([(0, 0), (0, 0), (1, 1)]), shapely.box(0, 0, 1, 1)]
-    path = write(tmp_path / "x.parquet", shapes)
-    assert check_geometry([path]).total == 0
-    found = check_geometry([path], GeometryRules(thorough=True))
-    assert dict(found.counts) == {"repeated_point": 1}
-    flat = [shapely.from_wkt("POLYGON ((0 0, 1 1, 2 2, 0 0))")]
-    found = check_geometry([write(path, flat)], GeometryRules(thorough=True))
-    assert found.counts["collapsed_part"] == 1
 
 
 def test_parts_and_row_groups_add_up(tmp_path: Path) -> None:

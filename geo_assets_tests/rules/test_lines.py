@@ -8,7 +8,8 @@ import shapely
 
 from geo_assets.errors import ConfigError
 from geo_assets.rules.found import Metric
-from geo_assets.rules.lines import NetworkRules, network_defects
+from geo_assets.rules.lines import network_defects
+from geo_assets.rules.topology import NetworkRules
 
 
 def examine(lines: list, **rules: float | bool) -> list[tuple[str, tuple[int, ...], float | None]]:

@@ -8,7 +8,8 @@ import shapely
 
 from geo_assets.errors import ConfigError
 from geo_assets.rules.found import Found, Metric
-from geo_assets.rules.shape import ShapeRules, shape_defects
+from geo_assets.rules.shape import shape_defects
+from geo_assets.rules.topology import ShapeRules
 
 SQUARE = shapely.box(400_000, 5_500_000, 400_010, 5_500_010)
 

@@ -61,7 +61,6 @@ def test_declaring_scenes_imports_no_geo_library(tmp_path):
     assert imported_by("import geo_assets.assets.raster_tiles", tmp_path) == set()
 
 
-@pytest.mark.xfail(reason="the kernels of topology import their libraries at the top")
 def test_loading_the_definitions_imports_no_geo_library(tmp_path):
     assert imported_by(LOAD, tmp_path) == set()
 

@@ -17,14 +17,14 @@ import shapely
 
 from geo_assets.kernels.topology import (
     TopologyPlan,
-    TopologyRules,
+    merge_report,
     plan_topology,
     report_spec,
+    topology_chunk,
     topology_chunks,
 )
-from geo_assets.kernels.topology_chunk import topology_chunk
-from geo_assets.kernels.topology_report import merge_report
 from geo_assets.model import KernelResult
+from geo_assets.rules.topology import TopologyRules
 
 CELL = 1000.0
 ORIGIN = np.array([400_000.0, 5_500_000.0])

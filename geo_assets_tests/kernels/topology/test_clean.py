@@ -13,10 +13,9 @@ import pytest
 import shapely
 
 from geo_assets.kernels.layer_spec import CleanSpec
-from geo_assets.kernels.topology import TopologyRules
 from geo_assets.kernels.topology_clean import CLEANED, clean_coverage
 from geo_assets.policies import CoverageRepair
-from geo_assets.rules.coverage import CoverageRules
+from geo_assets.rules.topology import CoverageRules, TopologyRules
 
 SIDE = 5
 RULES = TopologyRules(coverage=CoverageRules(gap_width_m=60.0))

@@ -15,8 +15,8 @@ import shapely
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from geo_assets.kernels.topology import TopologyRules
-from geo_assets.rules.coverage import CoverageRules, duplicate_pairs
+from geo_assets.rules.coverage import duplicate_pairs
+from geo_assets.rules.topology import CoverageRules, TopologyRules
 
 GAP, TOLERANCE = 120.0, 0.001
 RULES = TopologyRules(coverage=CoverageRules(gap_width_m=GAP, tolerance_m=TOLERANCE))

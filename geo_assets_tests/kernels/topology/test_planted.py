@@ -14,10 +14,7 @@ import shapely
 from pyproj import Geod, Transformer
 
 from geo_assets.errors import InputError
-from geo_assets.kernels.topology import TopologyRules
-from geo_assets.rules.coverage import CoverageRules
-from geo_assets.rules.lines import NetworkRules
-from geo_assets.rules.shape import ShapeRules
+from geo_assets.rules.topology import CoverageRules, NetworkRules, ShapeRules, TopologyRules
 
 SIDE = 8
 RULES = TopologyRules(
