@@ -40,6 +40,8 @@ class News:
     step: str
     """The asset, or `check_<asset>`, as a path."""
     partition: str | None = None
+    asset: str = ""
+    """The asset that was checked, as a path."""
     check: str = ""
     passed: bool = True
     text: str = ""
@@ -220,8 +222,8 @@ def _news(event: dg.DagsterEvent) -> News | None:
         case dg.DagsterEventType.ASSET_CHECK_EVALUATION:
             check = event.asset_check_evaluation_data
             return News(kind="checked", step=step, partition=check.partition,
-                        check=check.check_name, passed=check.passed,
-                        text=check.description or "")  # fmt: skip
+                        asset=check.asset_key.to_user_string(), check=check.check_name,
+                        passed=check.passed, text=check.description or "")  # fmt: skip
         case dg.DagsterEventType.STEP_FAILURE:
             return News(kind="failed", step=step, text=_reason(event))
         case dg.DagsterEventType.PIPELINE_FAILURE if not _was_interrupted(event):

@@ -15,6 +15,7 @@ import dagster as dg
 from geo_assets.assets.body import Plan
 from geo_assets.assets.factory import recipe_asset
 from geo_assets.assets.inputs import newest_input
+from geo_assets.checks.stored import stored_checks
 from geo_assets.errors import ConfigError
 from geo_assets.kernels.map_layer import MapLayerSpec, map_layer, predicted_layer_bytes
 from geo_assets.kernels.map_page import (
@@ -97,7 +98,7 @@ def map_asset(
         partitions=partitions,
         owners=owners,
     )
-    return dg.Definitions(assets=[asset])
+    return dg.Definitions(assets=[asset], asset_checks=[stored_checks(("out", name), partitions)])
 
 
 def _planner(declared: MapDeclaration, geo_store: GeoStore) -> Plan:

@@ -15,7 +15,11 @@ from geo_assets.assets.factory import recipe_asset
 from geo_assets.assets.raw import RawRecipe, plan_raw
 from geo_assets.assets.tiles import TilesRecipe, plan_tiles
 from geo_assets.automation.scenes import scene_sensor
+from geo_assets.checks.alignment import ALIGNMENT
+from geo_assets.checks.drift import nodata_share_check, value_drift_check, value_range_check
+from geo_assets.checks.geoparquet import GEOPARQUET
 from geo_assets.checks.raster import tile_checks
+from geo_assets.checks.stored import stored_checks
 from geo_assets.declarations import SceneSeries
 from geo_assets.grids import Grid
 from geo_assets.kernels.preview import (
@@ -42,6 +46,10 @@ def raster_tiles_asset(
     categorical: bool = False,
     nodata: float | None = None,
     compress: str = "deflate",
+    aligned: bool = False,
+    value_range: tuple[float, float] | None = None,
+    min_valid_share: float | None = None,
+    value_change: float | None = 0.5,
     owners: Sequence[str] = (),
 ) -> dg.Definitions:
     """Declare a scene series: a raw asset, a tile asset and their checks.
@@ -62,6 +70,12 @@ def raster_tiles_asset(
         categorical: Values are classes.
         nodata: Nodata value, where the files do not say it.
         compress: deflate, zstd, lzw or none.
+        aligned: Check that the scenes of all dates are delivered on the same pixel grid.
+        value_range: Check that all pixels with data are between these two values.
+        min_valid_share: Warn where fewer of a scene's pixels on the grid have data: 0.9.
+        value_change: Warn where the mean of a band, as a share of the range it had, or the share
+            of pixels with data moves by more than this from one version to the next; None does
+            not look.
         owners: Dagster owners: `team:geo` or an e-mail address.
 
     Raises:
@@ -97,9 +111,17 @@ def raster_tiles_asset(
         partitions=scene_partitions(series),
         owners=owners,
     )
-    return dg.Definitions(
-        assets=[raw, tiles], asset_checks=tile_checks(series), sensors=[scene_sensor(series)]
-    )
+    where = f"raster_tiles_asset(name={name!r})"
+    of_tiles = [GEOPARQUET]
+    of_tiles += [] if value_change is None else [value_drift_check(value_change, where)]
+    of_tiles += [] if min_valid_share is None else [nodata_share_check(min_valid_share, where)]
+    of_tiles += [] if value_range is None else [value_range_check(value_range, where)]
+    checks = [
+        *tile_checks(series),
+        stored_checks(("raw", series.scenes), raw.partitions_def, *[ALIGNMENT] * aligned),
+        stored_checks(("core", series.name), tiles.partitions_def, *of_tiles),
+    ]
+    return dg.Definitions(assets=[raw, tiles], asset_checks=checks, sensors=[scene_sensor(series)])
 
 
 def _raw_planner(series: SceneSeries, geo_store: GeoStore) -> Plan:

@@ -14,6 +14,8 @@ import dagster as dg
 from geo_assets.assets.body import Plan
 from geo_assets.assets.factory import recipe_asset
 from geo_assets.assets.inputs import newest_input
+from geo_assets.checks.geoparquet import GEOPARQUET
+from geo_assets.checks.stored import stored_checks
 from geo_assets.kernels.join import join_index_kernel, join_kernel, join_merge_kernel
 from geo_assets.kernels.join_plan import chunk_bytes, index_bytes, merge_bytes, plan_join
 from geo_assets.kernels.join_spec import (
@@ -133,7 +135,9 @@ def spatial_join_asset(
         partitions=partitions,
         owners=owners,
     )
-    return dg.Definitions(assets=[asset])
+    more = [GEOPARQUET] if zone_geometry or how != "aggregate" else []
+    checks = [stored_checks(("out", name), partitions, *more)]
+    return dg.Definitions(assets=[asset], asset_checks=checks)
 
 
 def _planner(declared: JoinDeclaration, geo_store: GeoStore) -> Plan:

@@ -14,6 +14,8 @@ import dagster as dg
 from geo_assets.assets.body import Plan
 from geo_assets.assets.factory import recipe_asset
 from geo_assets.assets.inputs import newest_input
+from geo_assets.checks.geoparquet import GEOPARQUET
+from geo_assets.checks.stored import stored_checks
 from geo_assets.checks.topology import report_checks
 from geo_assets.errors import ConfigError
 from geo_assets.kernels.layer_picture import LayerPicture, draw_layer
@@ -86,7 +88,8 @@ def topology_report_asset(
         deps=[dg.AssetKey(["core", layer])],
         owners=owners,
     )
-    return dg.Definitions(assets=[report], asset_checks=report_checks(name, rules))
+    checks = [*report_checks(name, rules), stored_checks(("out", name), None, GEOPARQUET)]
+    return dg.Definitions(assets=[report], asset_checks=checks)
 
 
 def _planner(name: str, layer: str, key: str, rules: TopologyRules, geo_store: GeoStore) -> Plan:

@@ -14,6 +14,8 @@ from geo_assets.assets.body import Plan
 from geo_assets.assets.factory import recipe_asset
 from geo_assets.assets.layers import LayerRecipe, plan_layer
 from geo_assets.assets.raw import RawRecipe, plan_raw
+from geo_assets.checks.drift import row_drift_check
+from geo_assets.checks.stored import stored_checks
 from geo_assets.checks.vector import layer_checks
 from geo_assets.declarations import Layer
 from geo_assets.kernels.layer_spec import InspectSpec
@@ -29,6 +31,7 @@ def vector_layer_asset(
     source: str,
     crs: str,
     partitions: dg.PartitionsDefinition[Any] | None = None,
+    row_change: float | None = 0.5,
     owners: Sequence[str] = (),
     **options: Any,
 ) -> dg.Definitions:
@@ -46,6 +49,8 @@ def vector_layer_asset(
             `{partition}` for one file per partition.
         crs: The canonical CRS.
         partitions: The partitions, where the source has `{partition}`.
+        row_change: Warn where the number of rows changes by more than this share from one
+            version to the next; None does not look.
         owners: Dagster owners: `team:geo` or an e-mail address.
         **options: The other fields of `Layer`: source_crs, key, columns, geometry_types,
             invalid, repair, coverage, ...
@@ -73,7 +78,14 @@ def vector_layer_asset(
         partitions=partitions,
         owners=owners,
     )
-    return dg.Definitions(assets=[raw, core], asset_checks=layer_checks(layer, partitions))
+    where = f"vector_layer_asset(name={name!r})"
+    drift = [] if row_change is None else [row_drift_check(row_change, where)]
+    checks = [
+        *layer_checks(layer, partitions),
+        stored_checks(("raw", name), partitions),
+        stored_checks(("core", name), partitions, *drift),
+    ]
+    return dg.Definitions(assets=[raw, core], asset_checks=checks)
 
 
 def _raw_planner(layer: Layer, geo_store: GeoStore) -> Plan:

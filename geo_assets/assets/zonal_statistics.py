@@ -14,6 +14,7 @@ import dagster as dg
 from geo_assets.assets.body import Plan
 from geo_assets.assets.factory import recipe_asset
 from geo_assets.assets.inputs import newest_input
+from geo_assets.checks.stored import stored_checks
 from geo_assets.errors import ConfigError
 from geo_assets.kernels.table_facts import TableSpec, table_facts
 from geo_assets.kernels.zonal import (
@@ -101,7 +102,7 @@ def zonal_statistics_asset(
         partitions=partitions,
         owners=owners,
     )
-    return dg.Definitions(assets=[asset])
+    return dg.Definitions(assets=[asset], asset_checks=[stored_checks(("out", name), partitions)])
 
 
 def _planner(declared: ZonalDeclaration, geo_store: GeoStore) -> Plan:

@@ -12,6 +12,7 @@ from typing import Any, TypeAlias
 import dagster as dg
 
 from geo_assets.batches import Batches
+from geo_assets.checks.depth import THOROUGH_TAG, thorough
 from geo_assets.checks.verdict import CheckRule, Tally, Verdict
 from geo_assets.dagster_internals import (
     Interrupted,
@@ -49,6 +50,7 @@ def make_checks(
     partitions: dg.PartitionsDefinition[Any] | None,
     *,
     family: str = "check",
+    deps: Sequence[dg.AssetKey] = (),
 ) -> dg.AssetChecksDefinition:
     """Asset checks that look at an artifact together, once.
 
@@ -61,6 +63,7 @@ def make_checks(
         look: How an artifact is looked at.
         partitions: The asset's partitions, if any.
         family: Tells several such groups of one asset apart.
+        deps: Other assets that are looked at too; a run that makes them does so first.
     """
     with preview_features():
         specs = [
@@ -70,6 +73,7 @@ def make_checks(
                 description=rule.description,
                 blocking=rule.blocking,
                 partitions_def=partitions,
+                additional_deps=list(deps) or None,
             )
             for rule in rules
         ]
@@ -80,6 +84,7 @@ def make_checks(
         async def checks(  # type: ignore[no-untyped-def]  # noqa: ANN202 - Dagster would check it
             context: dg.AssetCheckExecutionContext, geo_store: GeoStore, geo_engine: GeoEngine
         ):
+            thorough.set(THOROUGH_TAG in context.run.tags)
             wanted = {key.name for key in context.selected_asset_check_keys}
             chosen = [rule for rule in rules if rule.name in wanted]
             keys: list[Any] = [None] if partitions is None else list(context.partition_keys)

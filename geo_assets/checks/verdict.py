@@ -9,6 +9,7 @@ from typing import Any
 
 import dagster as dg
 
+from geo_assets.checks.picture import defects_picture
 from geo_assets.model import Defect, Findings
 
 TABLE_ROWS = 10
@@ -121,6 +122,8 @@ def findings_metadata(findings: Findings) -> dict[str, Any]:
     if findings.samples:
         metadata["defects"] = _table(findings.samples)
         metadata["samples"] = dg.MetadataValue.json([item.as_dict() for item in findings.samples])
+        if picture := defects_picture(findings):
+            metadata["map"] = dg.MetadataValue.md(picture)
     return metadata
 
 

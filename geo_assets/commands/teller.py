@@ -105,7 +105,7 @@ class Teller:
         if made := step.of("made"):
             self.line(f"  {step.name:26} {_made(made)}, {seconds}")
         if checked := step.of("checked"):
-            for text, bad in _checked(step.name.removeprefix("check_"), checked):
+            for text, bad in _checked(checked[0].asset, checked):
                 self.line(text, fg="yellow" if bad else None)
         for item in failed:
             head, *rest = item.text.splitlines() or ["failed"]

@@ -103,17 +103,21 @@ def test_a_wrong_question_is_one_line_and_code_2(clean: Town, args: list[str], s
     assert "Traceback" not in result.output
 
 
-def test_damaged_data_is_code_2_and_the_other_partitions_are_checked(
+def test_damaged_data_fails_and_the_other_partitions_are_checked(
     clean: Town, tmp_path: Path
 ) -> None:
     town = clean.copy(tmp_path)
     victim = next((tmp_path / f"store/core/events/{DAYS[1]}/data").rglob("events.parquet"))
     victim.chmod(0o644)
     victim.write_bytes(victim.read_bytes()[:-40])
-    result = town("check", "core/events", "--no-record", "--json", "-", code=2)
+    result = town("check", "core/events", "--no-record", "--json", "-", code=1)
     checks = json.loads(result.stdout)["checks"]
-    states = {(item["partition"], item["status"]) for item in checks}
-    assert states == {(DAYS[0], "passed"), (DAYS[1], "unable"), (DAYS[2], "passed")}
+    failed = [item for item in checks if item["status"] == "failed"]
+    assert [(item["partition"], item["check"]) for item in failed] == [(DAYS[1], "objects")]
+    assert failed[0]["samples"][0]["kind"] == "object_size"
+    states = {(item["partition"], item["status"]) for item in checks if item not in failed}
+    assert states >= {(DAYS[0], "passed"), (DAYS[1], "unable"), (DAYS[2], "passed")}
+    assert (DAYS[0], "unable") not in states
 
 
 def test_committed_partitions_need_not_follow_each_other(fresh: Town) -> None:

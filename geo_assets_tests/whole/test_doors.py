@@ -17,6 +17,8 @@ from geo_assets.assets.factory import recipe_asset
 from geo_assets.assets.raster_tiles import raster_tiles_asset
 from geo_assets.assets.topology_report import topology_report_asset
 from geo_assets.assets.vector_layer import vector_layer_asset
+from geo_assets.checks.freshness import freshness_check
+from geo_assets.checks.references import referential_integrity_check
 from geo_assets.declarations import Layer
 from geo_assets.errors import ConfigError
 from geo_assets.grids import SquareGrid, TileMatrixGrid
@@ -110,9 +112,15 @@ def test_a_wrong_declaration_is_refused_when_it_is_loaded(declare, said):
 PUBLIC = {
     raster_tiles_asset: (
         "name", "source", "grid", "scenes", "crs", "bands", "resampling", "categorical", "nodata",
-        "compress", "owners",
+        "compress", "aligned", "value_range", "min_valid_share", "value_change", "owners",
     ),
-    vector_layer_asset: ("name", "source", "crs", "partitions", "owners", "options"),
+    vector_layer_asset: (
+        "name", "source", "crs", "partitions", "row_change", "owners", "options",
+    ),
+    referential_integrity_check: (
+        "asset", "column", "to", "key", "nulls", "partitions", "to_partitioned", "blocking",
+    ),
+    freshness_check: ("asset", "max_age", "partitions", "severity"),
     topology_report_asset: (
         "name", "layer", "key", "gap_width_m", "tolerance_m", "sliver_width_m", "geometry_types",
         "network", "owners",

@@ -19,7 +19,7 @@ def test_the_multiprocess_executor(fresh, monkeypatch):
             assert result.success
             checks = result.get_asset_check_evaluations()
     assert {check.check_name: check.passed for check in checks} == {
-        "crs": True, "schema": True, "geometry": False,
+        "crs": True, "schema": True, "geometry": False, "objects": True, "row_drift": True,
     }  # fmt: skip
     assert [path.split("/")[:2] for path in commits(fresh.root)] == [
         ["core", "districts"], ["raw", "districts"],
