@@ -79,13 +79,12 @@ def test_partitions_of_a_range_name_the_versions_that_they_read(done):
 
 def test_every_check_speaks_for_every_partition(done):
     scenes = verdicts(done.scenes, "core", "scene_tiles")
-    names = {"grid", "nodata", "cog", "readable"}
+    names = {"grid", "nodata", "cog", "readable", "objects", "geoparquet", "value_drift"}
     assert set(scenes) == {(name, date) for name in names for date in (*DATES, None)}
     assert all(scenes.values())
     events = verdicts(done.events, "core", "events")
-    assert set(events) == {
-        (name, day) for name in ("crs", "schema", "geometry") for day in (*DAYS, None)
-    }
+    names = {"crs", "schema", "geometry", "objects", "row_drift"}
+    assert set(events) == {(name, day) for name in names for day in (*DAYS, None)}
 
 
 def test_the_checks_find_what_was_planted_by_id(done, world):
@@ -102,6 +101,7 @@ def test_the_checks_find_what_was_planted_by_id(done, world):
     assert [sample["feature"] for sample in found["shapes"]] == planted["bowtie"]
     assert verdicts(done.layer, "core", "districts") == {
         ("crs", None): True, ("schema", None): True, ("geometry", None): False,
+        ("objects", None): True, ("row_drift", None): True,
     }  # fmt: skip
 
 
