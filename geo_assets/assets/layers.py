@@ -24,7 +24,7 @@ from geo_assets.policies import CoverageRepair
 from geo_assets.production import Bench, Publication
 from geo_assets.store.artifact import ArtifactStore, ChunkReceipt, Draft
 
-LAYER_FORMAT = 2
+LAYER_FORMAT = 3
 """Raised when the same delivery and declaration give another layer than before."""
 
 LAYER_TIMEOUT_S = 6 * 3600.0
@@ -65,12 +65,12 @@ class LayerRecipe:
             return _publication(receipts[0].objects, receipts[0].facts)
         built = await bench.run(await self.fetch(self._build(), bench.folder))
         cleaned = await bench.run(await self._clean(built, self.layer.coverage, bench))
-        rejected = [file for file in built.files if "quarantine" in file.roles]
-        stored = [await draft.stage(file) for file in (*cleaned.files, *rejected)]
+        beside = [f for f in built.files if not {"data", "metadata"} & set(f.roles)]
+        stored = [await draft.stage(file) for file in (*cleaned.files, *beside)]
         return _publication(stored, {**built.facts, **cleaned.facts})
 
     def _build(self) -> Chunk:
-        layer = self.layer
+        layer, bounds = self.layer, self.delivery.properties["layer"]["bounds"]
         spec = LayerSpec(
             source=Path(self.delivery.with_role("data")[0].name),
             name=layer.name,
@@ -87,7 +87,9 @@ class LayerRecipe:
             invalid=layer.invalid,
             repair=layer.repair,
             extent=layer.extent,
+            bounds=tuple(bounds) if bounds else None,
             required_accuracy_m=layer.required_accuracy_m,
+            one_of_many=self.partition is not None,
         )
         check = layer_check_spec(layer, ()) if layer.coverage is None else None
         return Chunk(
@@ -166,6 +168,7 @@ def _publication(objects: Sequence[StoredObject], made: Mapping[str, Any]) -> Pu
             "columns": made["columns"],
             "crs": made["crs"],
             "operation": operation,
+            "shift": made["shift"],
             "quarantine": made["quarantine"],
             "repair": repair,
             **({} if left is None else {"left_alone": left}),
@@ -177,10 +180,10 @@ def _publication(objects: Sequence[StoredObject], made: Mapping[str, Any]) -> Pu
                 "antimeridian_crossings": made["antimeridian_crossings"],
                 "defects": Findings.from_dict(checked["geometry"]).total,
                 **_repairs(repair, left),
-                **({} if operation.get("accuracy_m") is None
-                   else {"crs_accuracy_m": operation["accuracy_m"]}),
+                **_reprojection(operation, made["shift"]),
+                **({"m_values_dropped": made["m_dropped"]} if made["m_dropped"] else {}),
             },
-            "texts": {"crs": made["crs"]["name"], "crs_operation": operation["name"]},
+            "texts": {"crs": made["crs"]["name"], **_operation(operation)},
         },
         bbox=made["bbox"],
     )  # fmt: skip
@@ -196,3 +199,25 @@ def _repairs(repair: Mapping[str, Any], left: Mapping[str, Any] | None) -> dict[
     if left is not None:
         numbers["repair_left_alone"] = Findings.from_dict(left).total
     return numbers
+
+
+def _reprojection(operation: Mapping[str, Any], shift: Mapping[str, Any] | None) -> dict[str, Any]:
+    """What the UI plots of a reprojection; what is not known is left out."""
+    known = {
+        "crs_accuracy_m": operation["accuracy_m"],
+        "datum_shift_largest_m": None if shift is None else shift["largest_m"],
+    }
+    return {name: value for name, value in known.items() if value is not None}
+
+
+def _operation(operation: Mapping[str, Any]) -> dict[str, str]:
+    """The PROJ operation in words."""
+    accuracy = operation["accuracy_m"]
+    words = {
+        "crs_operation": operation["name"],
+        "crs_accuracy": "unknown" if accuracy is None else f"{accuracy:g} m",
+    }
+    if operation["missing_grids"]:
+        better, grids = operation["better_accuracy_m"], ", ".join(operation["missing_grids"])
+        words["crs_missing_grids"] = f"{grids}: the best of them would give {better:g} m"
+    return words

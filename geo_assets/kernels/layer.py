@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from geo_assets.errors import ContractError, InputError
 from geo_assets.kernels.changes import CHANGES, ChangeLog
+from geo_assets.kernels.datum_shift import Sampler, measure_shift
 from geo_assets.kernels.geoparquet import COVERING, GEOMETRY
 from geo_assets.kernels.layer_batch import DELIVERED, BatchRules, Kept, take_batch
 from geo_assets.kernels.layer_columns import free_name, plan_columns
@@ -24,6 +25,7 @@ from geo_assets.kernels.layer_spec import LayerSpec
 from geo_assets.kernels.memory import release_memory
 from geo_assets.kernels.quarantine import Quarantine
 from geo_assets.kernels.reproject import plan_reprojection
+from geo_assets.kernels.reproject_picture import draw_reprojection
 from geo_assets.kernels.spill import Spill
 from geo_assets.kernels.vector_model import LayerSource
 from geo_assets.kernels.vector_source import open_layer
@@ -44,10 +46,11 @@ def build_layer(spec: LayerSpec, workdir: Path) -> KernelResult:
 
     Returns:
         Files with the role `data` (one, or several parts where it would exceed about 2 GB),
-        `quarantine` (if anything was rejected) and `metadata` (`changes.parquet`, if anything
-        was repaired: see `ChangeLog`). Facts: `source`, `crs`, `operation`, `rows`,
+        `quarantine` (if anything was rejected), `metadata` (`changes.parquet`, if anything was
+        repaired: see `ChangeLog`) and `overview` (`reprojection.svg`, if anything was
+        reprojected). Facts: `source`, `crs`, `operation`, `shift` (see `datum_shift`), `rows`,
         `quarantine` (findings), `repair`, `columns`, `key`, `geometry_types`, `bounds`,
-        `antimeridian_crossings`.
+        `antimeridian_crossings`, `m_dropped` (features that lost M values).
 
     Raises:
         InputError: The file cannot be read, or is not what is declared.
@@ -79,9 +82,13 @@ def build_layer(spec: LayerSpec, workdir: Path) -> KernelResult:
             f"{tally.delivered} = {written.rows} + {quarantine.rows}",
             spec.name,
         )
-    beside = quarantine.close("quarantine.parquet"), log.close(without=rejected)
+    shift = measure_shift(rules.reprojection, tally.places.places)
+    beside = [quarantine.close("quarantine.parquet"), log.close(without=rejected)]
+    if shift is not None and (shift.moves or not spec.one_of_many):
+        beside.append(draw_reprojection(rules.reprojection, shift, workdir))
     files = (*written.files, *(file for file in beside if file is not None))
-    facts = _facts(source, rules, tally, written, quarantine) | {"repair": log.facts()}
+    facts = _facts(source, rules, tally, written, quarantine)
+    facts |= {"repair": log.facts(), "shift": None if shift is None else shift.facts()}
     return KernelResult(files=files, facts=facts)
 
 
@@ -95,12 +102,18 @@ class _Tally:
     bounds: NDArray[np.float64] = field(default_factory=lambda: np.full(4, np.nan))
     """Of all finite features as delivered, in the source CRS."""
     keys: KeySet = field(default_factory=KeySet)
+    places: Sampler = field(default_factory=Sampler)
+    """Some places of the features kept, in the source CRS."""
+    m_dropped: int = 0
 
     def add(self, kept: Kept, key: str) -> None:
         self.delivered += len(kept.reasons)
         self.misplaced += kept.misplaced
         self.crossing += kept.crossing
         self.keys.add(kept.batch.column(key))
+        self.m_dropped += kept.m_dropped
+        taken = kept.source_bounds[kept.reasons == None]  # noqa: E711 - element by element
+        self.places.add((taken[:, :2] + taken[:, 2:]) / 2)
         boxes = kept.source_bounds[np.isfinite(kept.source_bounds).all(axis=1)]
         if len(boxes):
             self.bounds[:2] = np.fmin(self.bounds[:2], boxes[:, :2].min(axis=0))
@@ -114,7 +127,7 @@ def _rules(spec: LayerSpec, source: LayerSource) -> BatchRules:
     crs = expect_crs(source.info.crs, declared, where, missing=source.info.crs_missing)
     target = crs if spec.crs is None else parse_crs(spec.crs, spec.name)
     reprojection = plan_reprojection(
-        crs, target, bounds=source.info.bounds, where=where,
+        crs, target, bounds=source.info.bounds or spec.bounds, where=where,
         required_accuracy_m=spec.required_accuracy_m,
     )  # fmt: skip
     names = set(source.schema.names)
@@ -213,4 +226,5 @@ def _facts(
         "geometry_types": list(written.geometry_types),
         "bounds": list(written.bounds) if written.bounds else None,
         "antimeridian_crossings": tally.crossing,
+        "m_dropped": tally.m_dropped,
     }  # fmt: skip

@@ -90,6 +90,8 @@ class Kept:
     """Features whose coordinates cannot be in the source CRS, kept or not."""
     crossing: int
     """Features kept that cross the antimeridian."""
+    m_dropped: int
+    """Features kept that had M values."""
     changes: Changes | None
     """What was repaired of the features kept."""
 
@@ -145,6 +147,7 @@ def take_batch(batch: SourceBatch, rules: BatchRules) -> Kept:
         details=verdict.details,
         misplaced=wrong_place,
         crossing=int(crosses_antimeridian(geoms).sum()) if geographic else 0,
+        m_dropped=int(shapely.has_m(source_geoms[kept]).sum()),
         changes=None if repaired is None else changes_of(repaired, kept, keys, batch.row),
     )
 

@@ -49,8 +49,13 @@ class LayerSpec:
     """What happens to coordinates that cannot be in the source CRS (`rules.crs.misplaced`)."""
     extent: tuple[float, float, float, float] | None = None
     """West, south, east, north in degrees: what lies elsewhere is quarantined."""
+    bounds: tuple[float, float, float, float] | None = None
+    """x min, y min, x max, y max as found before, in the source CRS, for files that do not state
+    them: they narrow the choice of the PROJ operation to the layer's place."""
     required_accuracy_m: float | None = None
     """Accuracy in metres that the PROJ operation must state."""
+    one_of_many: bool = False
+    """It is a partition: its reprojection is drawn only where the datum moves places."""
 
     def __post_init__(self) -> None:
         for text, allowed in (

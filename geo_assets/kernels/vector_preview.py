@@ -129,8 +129,8 @@ def _drawing(paths: Sequence[Path], boxes: NDArray[np.float64], frame: Frame, ro
     outlines = _outlines(paths, boxes, frame) if len(boxes) <= _OUTLINE_ROWS else []
     if len(outlines) == len(boxes) and sum(map(len, outlines)) < room - _LOOK_BYTES:
         return _stroked(outlines, room)
-    squares = _squares(boxes, frame, room // 2 if outlines else room)
-    return squares + _stroked(outlines, room - len(squares))
+    density = _squares(boxes, frame, room // 2 if outlines else room)
+    return density + _stroked(outlines, room - len(density))
 
 
 def _squares(boxes: NDArray[np.float64], frame: Frame, room: int) -> str:

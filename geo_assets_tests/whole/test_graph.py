@@ -111,6 +111,10 @@ def test_a_layer_shows_its_schema_and_its_rows(done, world):
     assert core["dagster/row_count"] == raw["dagster/row_count"] == 61
     assert core["dagster/column_schema"].columns[0].name == "district_id"
     assert core["thumbnail"].startswith("![")
+    assert core["geo_assets/crs_accuracy"] == "1 m"
+    assert core["geo_assets/datum_shift_largest_m"] == 0
+    assert "EPSG:3035" in core["reprojection"]
+    assert "no datum shift; accuracy 1 m" in core["reprojection"]
     quarantined = made(done.events, "core", "events")
     for day in DAYS:
         bad = world.truth["events"]["defects"][day]["nan"]
