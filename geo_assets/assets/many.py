@@ -69,7 +69,8 @@ class ManyPartitions:
             Exception: The event log cannot be written.
         """
         self._total = len(keys)
-        await self._events.during(self._all(keys, make))
+        async with self._store.gathering():
+            await self._events.during(self._all(keys, make))
 
     async def _all(self, keys: Sequence[str], make: Callable[[str], Awaitable[Outcome]]) -> None:
         waiting = iter(keys)

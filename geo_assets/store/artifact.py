@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
 from geo_assets.errors import InputError
 from geo_assets.model import Artifact, StoredObject
-from geo_assets.store.bounded import each
+from geo_assets.store.bounded import Recent, each
 from geo_assets.store.commit import newest_sequence, read_commit
 from geo_assets.store.derived import Derived
 from geo_assets.store.draft import Draft
@@ -24,6 +25,8 @@ from geo_assets.store.verify import check, measure
 __all__ = ["ArtifactStore", "ChunkReceipt", "Collected", "Draft"]
 
 _PARTITIONS_AT_ONCE = 32
+_REMEMBERED = 4096
+"""Places and files that a store knows from before; what is forgotten is only looked at again."""
 
 
 class ArtifactStore:
@@ -32,8 +35,8 @@ class ArtifactStore:
     def __init__(self, objects: ObjectStore) -> None:
         self.objects = objects
         self._derived = Derived(objects)
-        self._seen: dict[Place, int] = {}
-        self._verified: set[tuple[str, int, int]] = set()
+        self._seen: Recent[Place, int] = Recent(_REMEMBERED)
+        self._verified: Recent[tuple[str, int, int], None] = Recent(_REMEMBERED)
 
     async def probe(self) -> None:
         """Refuse a root where commits would overwrite each other; asked once per process.
@@ -87,8 +90,19 @@ class ArtifactStore:
             ConfigError: The root cannot hold commits, or a name cannot be a path.
         """
         await probe(self.objects)
-        place = Place.of(asset, partition)
-        return Draft(self.objects, self._derived, place, version, await self._newest(place))
+        current = await self._newest(Place.of(asset, partition))
+        newest = current.artifact if current else None
+        return await self.begin_after(newest, asset, partition, version)
+
+    async def begin_after(
+        self, newest: Artifact | None, asset: Sequence[str], partition: str | None, version: str
+    ) -> Draft:
+        """`begin` on top of what `newest` has just told, without asking the store again.
+
+        If another writer has published meanwhile, the commit is a `CommitConflict`.
+        """
+        await probe(self.objects)
+        return Draft(self.objects, self._derived, Place.of(asset, partition), version, newest)
 
     async def local_file(self, artifact: Artifact, name: str, scratch: Path) -> Path:
         """A local file with the bytes of an object, size and SHA-256 verified.
@@ -173,6 +187,13 @@ class ArtifactStore:
         """
         return await self._derived.rebuild(tuple(asset), limit=_PARTITIONS_AT_ONCE)
 
+    def gathering(self) -> AbstractAsyncContextManager[None]:
+        """For a block that commits many partitions: their collection is written few times.
+
+        It is up to date after the block.
+        """
+        return self._derived.gathering()
+
     async def flush(self) -> None:
         """Write what `commit` left to do later: large collections lag by a hundredth part."""
         await self._derived.flush()
@@ -190,4 +211,4 @@ class ArtifactStore:
         if key not in self._verified:
             size, sha256 = measure(file)
             check(str(file), size, sha256, stored.size, stored.sha256)
-            self._verified.add(key)
+            self._verified[key] = None

@@ -1,14 +1,28 @@
-"""Doing many small things at once, but never more than a few, and in threads to their end."""
+"""Doing many small things at once, but never more than a few, and remembering few of them."""
 
 from __future__ import annotations
 
 import asyncio
+from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Iterable
 from typing import ParamSpec, TypeVar
 
 A = TypeVar("A")
 B = TypeVar("B")
 P = ParamSpec("P")
+
+
+class Recent(OrderedDict[A, B]):
+    """A dictionary that forgets what was set first when it has more than `limit` keys."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__()
+        self._limit = limit
+
+    def __setitem__(self, key: A, value: B) -> None:
+        super().__setitem__(key, value)
+        if len(self) > self._limit:
+            self.popitem(last=False)
 
 
 async def each(

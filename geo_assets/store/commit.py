@@ -8,6 +8,7 @@ never comes proves nothing: the commit itself is read and its write id compared.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 from geo_assets.errors import CommitConflict, InputError, TransientError
 from geo_assets.model import Artifact
@@ -17,6 +18,7 @@ from geo_assets.store.retrying import Backoff
 from geo_assets.store.stac import Commit, commit_json, parse_commit
 
 _SMALL = 1 << 16
+_FEW = 20
 SETTLING = Backoff(attempts=6, first_s=0.2, max_s=5.0)
 """How long an unknown outcome is pursued, on top of what the store itself retries."""
 
@@ -74,7 +76,7 @@ async def settle(objects: ObjectStore, commit: Commit) -> Commit:
         TransientError: The outcome is unknown after many attempts; running again is safe.
     """
     place, sequence = commit.place, commit.artifact.sequence
-    path, body = place.commit(sequence), await asyncio.to_thread(commit_json, commit)
+    path, body = place.commit(sequence), await encoded(commit_json, commit)
     await objects.sync(commit.artifact.data_prefix)
     last = "no reply"
     for attempt in range(SETTLING.attempts):
@@ -95,6 +97,13 @@ async def settle(objects: ObjectStore, commit: Commit) -> Commit:
         objects.address(path),
         "Run again: that is safe, and does nothing if the commit was made.",
     )
+
+
+async def encoded(encode: Callable[[Commit], bytes], commit: Commit) -> bytes:
+    """The JSON of a commit; in a thread if making it would hold up the loop."""
+    if len(commit.artifact.objects) <= _FEW:
+        return encode(commit)
+    return await asyncio.to_thread(encode, commit)
 
 
 def conflict(ours: Artifact, winner: Commit) -> CommitConflict:

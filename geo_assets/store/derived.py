@@ -9,19 +9,23 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from time import monotonic
 from typing import Any
 
 from geo_assets.errors import GeoAssetsError, InputError
 from geo_assets.store.bounded import each
-from geo_assets.store.commit import newest_sequence, read_commit
+from geo_assets.store.commit import encoded, newest_sequence, read_commit
 from geo_assets.store.objects import ObjectStore
 from geo_assets.store.paths import ITEM, Place, partition_of
 from geo_assets.store.stac import STAC_VERSION, BBox, Commit, collection_id, item_json
 
 _LOG = logging.getLogger(__name__)
 _MEMBERS = "geo_assets:extent"
+_EVERY_S = 10.0
 _WORLD = [-180.0, -90.0, 180.0, 90.0]
 
 
@@ -34,6 +38,8 @@ class _Collection:
     bbox: list[float] | None = None
     interval: list[str] | None = None
     unwritten: int = 0
+    written: float = -_EVERY_S
+    """When, by the monotonic clock."""
     writing: bool = False
 
     def merge(
@@ -63,24 +69,43 @@ class Derived:
     def __init__(self, objects: ObjectStore) -> None:
         self._objects = objects
         self._collections: dict[tuple[str, ...], _Collection] = {}
+        self._gathering = 0
 
     async def refresh(self, commit: Commit) -> None:
         """Bring the files of a new commit up to date. The commit stands whatever happens.
 
         A collection is written again at once while it is small, and later once for every
-        hundredth part of new members: `flush` writes the rest.
+        hundredth part of new members: `flush` writes the rest. Inside `gathering` it is written
+        every few seconds, and at the end.
         """
         try:
             await self._write_item(commit)
             collection = self._collections.setdefault(commit.artifact.asset, _Collection())
             if collection.add(commit):
                 collection.unwritten += 1
-            if collection.unwritten > len(collection.links) // 100:
+            if self._gathering:
+                due = collection.unwritten and monotonic() > collection.written + _EVERY_S
+            else:
+                due = collection.unwritten > len(collection.links) // 100
+            if due:
                 await self._write_collection(commit.place, collection)
         except GeoAssetsError as error:
             _LOG.warning(
                 "%s is published, its STAC files are not: %s", commit.artifact.label, error
             )
+
+    @asynccontextmanager
+    async def gathering(self) -> AsyncIterator[None]:
+        """For a block that commits many partitions: their collection is written few times."""
+        self._gathering += 1
+        try:
+            yield
+        finally:
+            self._gathering -= 1
+            try:
+                await self.flush()
+            except GeoAssetsError as error:
+                _LOG.warning("All is published, a collection.json is not: %s", error)
 
     async def flush(self) -> None:
         """Write the collections that lag behind."""
@@ -121,7 +146,7 @@ class Derived:
         """Write `item.json`, again if a newer commit exists by then: the newest one stays."""
         place = commit.place
         while True:
-            await self._objects.put(place.item, await asyncio.to_thread(item_json, commit))
+            await self._objects.put(place.item, await encoded(item_json, commit))
             following = commit.artifact.sequence + 1
             if await self._objects.head(place.commit(following)) is None:
                 return
@@ -135,7 +160,7 @@ class Derived:
         """
         if collection.writing:
             return
-        collection.writing = True
+        collection.writing, collection.written = True, monotonic()
         try:
             while collection.unwritten:
                 unwritten = collection.unwritten
@@ -151,7 +176,8 @@ class Derived:
 
     async def _stored(self, place: Place) -> _Collection:
         try:
-            value = json.loads(await self._objects.get(place.collection))
+            body = await self._objects.get(place.collection)
+            value = await asyncio.to_thread(json.loads, body)
             members = [link for link in value["links"] if link["rel"] == "item"]
             links = {partition_folder(link["href"]): link["title"] for link in members}
             return _Collection(links=links, **value[_MEMBERS])

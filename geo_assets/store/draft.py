@@ -38,29 +38,25 @@ class Draft:
         derived: Derived,
         place: Place,
         version: str,
-        current: Commit | None,
+        current: Artifact | None,
     ) -> None:
         self.asset = place.asset
         self.partition = place.partition
         self.version = version
-        self.base = current.artifact.sequence if current else 0
+        self.base = current.sequence if current else 0
         """The number of the commit that this draft would follow."""
         self.data_prefix = place.version(self.base, version)
         """Where its objects lie, relative to the root."""
         self._objects = objects
         self._derived = derived
         self._place = place
-        self._current = current
-
-    @property
-    def current(self) -> Artifact | None:
-        """What is published now, or None."""
-        return self._current.artifact if self._current else None
+        self.current = current
+        """What was published when it began, or None."""
 
     async def finished(self) -> dict[str, ChunkReceipt]:
         """The chunks that earlier attempts finished, by id, verified byte by byte.
 
-        A receipt whose objects are not all there is left out: the chunk is done again.
+        One whose receipt is damaged or whose objects are not all there is left out, and done again.
 
         Raises:
             InputError: A staged object was damaged since it was written.
@@ -71,7 +67,7 @@ class Draft:
             (path for path in sorted(there) if path.startswith(f"{self.data_prefix}/{CHUNKS}/")),
             limit=_RECEIPTS_AT_ONCE,
         )
-        whole = [r for r in receipts if all(self._path(o.name) in there for o in r.objects)]
+        whole = [r for r in receipts if r and all(self._path(o.name) in there for o in r.objects)]
         staged = [stored for receipt in whole for stored in receipt.objects]
         await each(self._verify, staged, limit=_AT_ONCE)
         return {receipt.id: receipt for receipt in whole}
@@ -102,6 +98,9 @@ class Draft:
             except FileNotFoundError:
                 await SETTLING.pause(attempt)
                 continue
+            if earlier is None:  # a power cut has emptied it
+                await self._objects.put(path, body)
+                return receipt
             if _identities(earlier.objects) == _identities(objects):
                 return earlier
             raise _not_deterministic(self._objects.address(path), "another list of objects")
@@ -246,8 +245,9 @@ class Draft:
                 "Delete this object and run again.",
             )
 
-    async def _receipt(self, path: str) -> ChunkReceipt:
-        return ChunkReceipt.from_json(await self._objects.get(path), self._objects.address(path))
+    async def _receipt(self, path: str) -> ChunkReceipt | None:
+        """The receipt of a chunk; None if it is damaged, and the chunk therefore not done."""
+        return ChunkReceipt.from_json(await self._objects.get(path))
 
     def _path(self, name: str) -> str:
         return f"{self.data_prefix}/{checked_name(name)}"

@@ -1,9 +1,10 @@
-"""Local files on their way to and from a remote store; all of it blocks: call it in threads."""
+"""Local files on their way to and from a store; all of it blocks: call it in threads."""
 
 from __future__ import annotations
 
 import mmap
 import os
+import shutil
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -37,3 +38,19 @@ def drop_file(file: BinaryIO, part: Path) -> None:
     """Close a file and remove it, if it still has its temporary name."""
     file.close()
     part.unlink(missing_ok=True)
+
+
+def fill_file(file: str, body: bytes | Path, *, flush: bool) -> None:
+    """Write a new file; with `flush`, its bytes survive a power cut afterwards."""
+    if isinstance(body, Path):
+        shutil.copyfile(body, file)
+    descriptor = os.open(file, os.O_WRONLY | os.O_CREAT, 0o666)
+    try:
+        if isinstance(body, bytes):
+            view = memoryview(body)
+            while view:
+                view = view[os.write(descriptor, view) :]
+        if flush:
+            os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,10 +1,14 @@
-# ruff: noqa: D102 - the protocol documents the methods
+# ruff: noqa: D102, PTH108, PTH112, PTH120 - the protocol documents the methods; Path objects cost
+# more than what is done with them here
 """A local folder as an object store, with the guarantees that a bucket gives.
 
 A file appears under its name only when its bytes are on the disk: it is written into the
 hidden folder `.tmp` of the root, flushed with fsync, and then linked (`create`, fails if the
 name is taken) or renamed (`put`). Names themselves survive a power cut after `sync`, which
 flushes the folders; the commit protocol calls it before and after the commit is linked.
+
+What can be made again (`paths.is_spare`) appears whole to every process too, but is not flushed:
+after a power cut it may be empty, and whoever needs it makes it again.
 """
 
 from __future__ import annotations
@@ -17,22 +21,26 @@ import shutil
 import time
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
-from typing import ParamSpec, TypeVar
+from typing import TypeVar
 
 from geo_assets.errors import ConfigError, GeoAssetsError, InputError, TransientError
+from geo_assets.store.files import fill_file
+from geo_assets.store.folders import Folders, flush_folder, has_link
 from geo_assets.store.objects import ObjectMeta
-from geo_assets.store.paths import checked_path
+from geo_assets.store.paths import checked_path, is_spare
 from geo_assets.store.verify import land
 
-P = ParamSpec("P")
 T = TypeVar("T")
 
 _PAGE = 1000
 _TEMPORARY = ".tmp"
 _ABANDONED_S = 24 * 3600.0
+_THREADS = ThreadPoolExecutor(16, thread_name_prefix="geo-files")
+"""They wait for the disk, most of the time: flushes that are asked for together cost one."""
 _WRONG_SETUP = (
     errno.EPERM,
     errno.EACCES,
@@ -55,6 +63,8 @@ class LocalObjects:
         # Symbolic links in the root itself are the user's choice; below it none leads out.
         self._root = Path(os.path.realpath(root.expanduser()))
         self.uri = str(self._root)
+        self._inner = f"{self.uri.rstrip('/')}/"
+        self._folders = Folders(self.uri)
         self._ready = False
 
     def __repr__(self) -> str:
@@ -86,19 +96,27 @@ class LocalObjects:
         await self._run(copy, path)
 
     async def put(self, path: str, body: bytes | Path) -> None:
-        await self._run(lambda: self._write(path, body, os.replace), path)
+        def rename() -> None:
+            self._write(self._inside(path, follow=False), path, body, os.replace)
+
+        await self._run(rename, path)
 
     async def create(self, path: str, body: bytes | Path) -> bool:
         def link() -> bool:
-            if os.path.lexists(self._inside(path)):
+            file = self._inside(path, follow=False)
+            if os.path.lexists(file):
+                self._inside(path)
                 return False
-            return self._write(path, body, os.link)
+            return self._write(file, path, body, os.link)
 
         return await self._run(link, path)
 
     async def list(self, prefix: str, *, after: str | None = None) -> AsyncIterator[ObjectMeta]:
         entries = (meta for meta in self._below(prefix) if after is None or meta.path > after)
-        while page := await self._run(lambda: list(islice(entries, _PAGE)), prefix):
+        full = True
+        while full:
+            page = await self._run(lambda: list(islice(entries, _PAGE)), prefix)
+            full = len(page) == _PAGE
             for meta in page:
                 yield meta
 
@@ -133,19 +151,19 @@ class LocalObjects:
             folder = self._inside(prefix, follow=False)
             sizes = [meta.size for meta in self._walk(folder)]
             shutil.rmtree(folder, ignore_errors=True)
+            self._folders.forget(str(folder))
             return len(sizes), sum(sizes)
 
         return await self._run(remove, prefix)
 
     async def sync(self, prefix: str) -> None:
         def flush() -> None:
-            folder = self._inside(prefix)
-            for below, _, _ in os.walk(folder):
-                _fsync_folder(Path(below))
-            while folder != self._root:
-                folder = folder.parent
-                if folder.is_dir():
-                    _fsync_folder(folder)
+            folder = str(self._inside(prefix))
+            for below, folders, _ in os.walk(folder):
+                here = below.removeprefix(self._inner)
+                folders[:] = [name for name in folders if not is_spare(f"{here}/{name}/")]
+                flush_folder(below)
+            self._folders.secure(folder)
 
         await self._run(flush, prefix)
 
@@ -157,44 +175,48 @@ class LocalObjects:
 
     def _inside(self, path: str, *, follow: bool = True) -> Path:
         """The file of a path, which lies below the root also after symbolic links."""
-        file = self._root / checked_path(path, self.uri)
-        real = Path(os.path.realpath(file if follow else file.parent))
-        if real != self._root and self._root not in real.parents:
-            raise InputError(
-                "A symbolic link stays inside the root",
-                str(real),
-                str(file),
-                "Copy the data into the root, or make its folder the root.",
-            )
-        return file
+        file = self._inner + checked_path(path, self.uri)
+        way = file if follow else os.path.dirname(file)
+        if has_link(self._inner, way):
+            real = os.path.realpath(way)
+            if real != self.uri and not real.startswith(self._inner):
+                raise InputError(
+                    "A symbolic link stays inside the root",
+                    real,
+                    file,
+                    "Copy the data into the root, or make its folder the root.",
+                )
+        return Path(file)
 
-    def _write(self, path: str, body: bytes | Path, publish: Callable[[Path, Path], None]) -> bool:
-        """Make a whole, flushed file appear under its name; False if the name is taken."""
-        file = self._inside(path, follow=False)
-        if not self._ready or not (self._root / _TEMPORARY).is_dir():
+    def _write(
+        self, file: Path, path: str, body: bytes | Path, publish: Callable[[str, Path], None]
+    ) -> bool:
+        """Make a whole file appear under its name; False if the name is taken."""
+        temporary = f"{self._inner}{_TEMPORARY}/{uuid.uuid4().hex}"
+        if not self._ready or not os.path.isdir(f"{self._inner}{_TEMPORARY}"):
             self._prepare()
-        temporary = self._root / _TEMPORARY / uuid.uuid4().hex
         try:
-            _fill(temporary, body)
-            # A garbage collection may just be removing the folder: then it is made again.
-            for last in (False, True):
-                self._make_folder(file.parent)
+            fill_file(temporary, body, flush=not is_spare(path))
+            # A folder may be missing, or a garbage collection may just be removing it.
+            for last in (False, False, True):
                 try:
                     publish(temporary, file)
                 except FileExistsError:
                     return False
-                except FileNotFoundError:
+                except (FileNotFoundError, NotADirectoryError):
                     if last:
                         raise
+                    self._make_folder(file.parent)
                 else:
                     return True
         finally:
-            temporary.unlink(missing_ok=True)
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(temporary)
         return False
 
     def _make_folder(self, folder: Path) -> None:
         try:
-            folder.mkdir(parents=True, exist_ok=True)
+            self._folders.make(str(folder))
         except (FileExistsError, NotADirectoryError) as error:
             raise _translated(error, str(folder)) from error
 
@@ -203,7 +225,7 @@ class LocalObjects:
         missing = [folder for folder in (self._root, *self._root.parents) if not folder.exists()]
         self._make_folder(self._root / _TEMPORARY)
         for folder in missing:
-            _fsync_folder(folder.parent)
+            flush_folder(str(folder.parent))
         for file in (self._root / _TEMPORARY).iterdir():
             with contextlib.suppress(FileNotFoundError):
                 if time.time() - file.stat().st_mtime > _ABANDONED_S:
@@ -213,7 +235,7 @@ class LocalObjects:
     def _below(self, prefix: str) -> Iterator[ObjectMeta]:
         yield from self._walk(self._inside(prefix) if prefix else self._root)
 
-    def _walk(self, folder: Path) -> Iterator[ObjectMeta]:
+    def _walk(self, folder: Path | str) -> Iterator[ObjectMeta]:
         try:
             with os.scandir(folder) as found:
                 entries = sorted(found, key=_path_order)
@@ -223,15 +245,14 @@ class LocalObjects:
             if entry.name.startswith("."):
                 continue
             if entry.is_dir(follow_symlinks=False):
-                yield from self._walk(Path(entry.path))
+                yield from self._walk(entry.path)
             elif entry.is_file():
                 with contextlib.suppress(FileNotFoundError):
-                    path = Path(entry.path).relative_to(self._root).as_posix()
-                    yield _meta(path, entry.stat())
+                    yield _meta(entry.path.removeprefix(self._inner), entry.stat())
 
     async def _run(self, work: Callable[[], T], path: str) -> T:
         try:
-            return await asyncio.to_thread(work)
+            return await asyncio.get_running_loop().run_in_executor(_THREADS, work)
         except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as error:
             raise FileNotFoundError(self.address(path)) from error
         except OSError as error:
@@ -241,26 +262,6 @@ class LocalObjects:
 def _path_order(entry: os.DirEntry[str]) -> str:
     """Makes a walk give whole paths in their order as text, as buckets do: `after` counts on it."""
     return f"{entry.name}/" if entry.is_dir(follow_symlinks=False) else entry.name
-
-
-def _fill(file: Path, body: bytes | Path) -> None:
-    if isinstance(body, Path):
-        shutil.copyfile(body, file)
-    else:
-        file.write_bytes(body)
-    descriptor = os.open(file, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _fsync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _meta(path: str, stat: os.stat_result) -> ObjectMeta:

@@ -227,5 +227,17 @@ def base_of(folder: str) -> int | None:
     return int(match[1]) if match else None
 
 
+def is_spare(path: str) -> bool:
+    """Whether losing a file costs some work and nothing else.
+
+    `item.json` and `collection.json` are written anew from the commits; a chunk without its
+    receipt is done again.
+    """
+    above, _, below = path.partition(f"/{DATA}/")
+    if below:
+        return below.split("/")[1:2] == [CHUNKS]
+    return above.rpartition("/")[2] in (ITEM, COLLECTION)
+
+
 def _escape(char: str) -> str:
     return "".join(f"~{byte:02X}" for byte in char.encode("utf-8", "surrogatepass"))

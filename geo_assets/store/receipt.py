@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from geo_assets.errors import InputError
 from geo_assets.model import StoredObject
 
 
@@ -38,11 +37,10 @@ class ChunkReceipt:
         return json.dumps(value, allow_nan=False).encode()
 
     @classmethod
-    def from_json(cls, body: bytes, where: str) -> ChunkReceipt:
-        """The inverse of `to_json`, with `resumed` set.
+    def from_json(cls, body: bytes) -> ChunkReceipt | None:
+        """The inverse of `to_json`, with `resumed` set; None if the bytes are no receipt.
 
-        Raises:
-            InputError: The bytes are no receipt; `where` is their address.
+        Receipts are not flushed to the disk: they save work, and a power cut may empty one.
         """
         try:
             value = json.loads(body)
@@ -50,10 +48,5 @@ class ChunkReceipt:
                 StoredObject(**{**item, "roles": tuple(item["roles"])}) for item in value["objects"]
             )
             return cls(id=value["id"], objects=objects, facts=value["facts"], resumed=True)
-        except (KeyError, TypeError, ValueError) as error:
-            raise InputError(
-                "A chunk receipt is JSON written by geo_assets",
-                repr(error)[:200],
-                where,
-                "Delete it and run again.",
-            ) from None
+        except (KeyError, TypeError, ValueError):
+            return None

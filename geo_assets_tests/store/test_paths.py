@@ -10,7 +10,14 @@ from hypothesis import strategies as st
 
 from geo_assets.errors import ConfigError, ContractError, InputError
 from geo_assets.store import paths
-from geo_assets.store.paths import Place, checked_name, checked_path, decode_segment, encode_segment
+from geo_assets.store.paths import (
+    Place,
+    checked_name,
+    checked_path,
+    decode_segment,
+    encode_segment,
+    is_spare,
+)
 
 HOSTILE = [
     "..", ".", "...", "/", "a/b", "/etc/passwd", "../../x", "\\", "a\\b", "%2F", "%", "%%", "a%2Fb",
@@ -112,3 +119,20 @@ def test_other_object_names_are_refused(name):
 def test_paths_that_leave_the_root_are_refused(path):
     with pytest.raises(InputError):
         checked_path(path, "root")
+
+
+@pytest.mark.parametrize(
+    ("path", "spare"),
+    [
+        ("raw/scenes/collection.json", True),
+        ("raw/scenes/day/item.json", True),
+        (f"raw/scenes/day/data/{0:012d}-v/_chunks/1.json", True),
+        (f"raw/scenes/day/data/{0:012d}-v/item.json", False),
+        (f"raw/scenes/day/data/{0:012d}-v/a/_chunks/1.json", False),
+        (f"raw/scenes/day/data/{0:012d}-v/x/data/y/_chunks/1.json", False),
+        (f"raw/scenes/day/_commits/{1:012d}.json", False),
+        ("_sensors/scenes/1.json.gz", False),
+    ],
+)
+def test_only_what_can_be_made_again_is_spare(path, spare):
+    assert is_spare(path) == spare

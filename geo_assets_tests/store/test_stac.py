@@ -228,3 +228,27 @@ async def test_a_failed_write_of_the_collection_is_made_up_for(output, monkeypat
     monkeypatch.setattr(derived, "_collection_json", real)
     await store.flush()
     assert len((await read(store, "raw/scenes/collection.json"))["links"]) == 2
+
+
+async def test_a_collection_is_written_few_times_for_many_partitions(store, output):
+    written = count_writes(store, "raw/scenes/collection.json")
+    async with store.gathering():
+        for number in range(30):
+            await publish(store, V1, output("a", b"1"), partition=f"p{number}")
+        assert len(written) == 1, "the first one, and the others after some seconds or at the end"
+    assert len(written) == 2
+    assert len((await read(store, "raw/scenes/collection.json"))["links"]) == 1 + 30
+
+
+async def test_a_collection_that_cannot_be_written_at_the_end_undoes_nothing(
+    store, output, monkeypatch, caplog
+):
+    def fail(*_):
+        raise TransientError("The store answers", "no")
+
+    async with store.gathering():
+        await publish(store, V1, output("a", b"1"), partition="p1")
+        monkeypatch.setattr(derived, "_collection_json", fail)
+        newest = await publish(store, V1, output("a", b"1"), partition="p2")
+    assert "a collection.json is not" in caplog.text
+    assert await store.newest(ASSET, "p2") == newest
