@@ -50,8 +50,7 @@ def ours(layer: Path, key: str, gap_width_m: float | None, out: Path) -> str:
     async def run() -> str:
         settings = Settings(scratch=out / "scratch", workers=2, memory_bytes=2 << 30)
         plan = TopologyPlan(layer=layer, rules=TopologyRules(coverage=coverage))
-        preload = ("numpy", "pyarrow", "pyarrow.parquet", "shapely", "pyproj", "pandas")
-        async with Engine.open(settings, preload=preload) as engine:
+        async with Engine.open(settings) as engine:
             planned = await engine.run(Chunk(id="plan", kernel=plan_topology, spec=plan,
                                              predicted_bytes=predicted_bytes(plan)))  # fmt: skip
             specs = topology_chunks(plan, planned.facts)

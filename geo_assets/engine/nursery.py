@@ -31,11 +31,13 @@ BORN = b"B"
 DEAD = b"D"
 FORK = b"F"
 
-PRELOAD = ("numpy", "pyproj", "shapely", "rasterio", "rasterio.warp", "rasterio.shutil", "pyarrow")
+PRELOAD = ("numpy", "pyproj", "shapely", "rasterio", "rasterio.warp", "rasterio.shutil", "pyarrow",
+           "pyarrow.parquet", "pandas")  # fmt: skip
 """What nearly every kernel imports; cheap in memory because the workers share it.
 
-Nothing that starts a thread or holds a connection belongs here (dagster, obstore), and pandas and
-geopandas are left to the kernels that need them."""
+Pandas is here because pyarrow imports it with the first array that it converts: a worker that did
+so by itself had 40 MB of its own instead of 5. Nothing that starts a thread or holds a connection
+belongs here (dagster, obstore)."""
 
 
 def main(control_fd: int, preload: Sequence[str], *, fork: bool) -> NoReturn:

@@ -26,6 +26,7 @@ Bounds = NDArray[np.float64]
 """Shape (n, 4): x min, y min, x max, y max; NaN where there is no geometry."""
 
 BATCH_ROWS = 16_384
+_SHARES = 4  # among two or four workers all then get as many chunks: none waits for another
 _BOX = ("xmin", "ymin", "xmax", "ymax")
 _SCHEMA = pa.schema([pa.field("geometry", pa.large_binary())])
 
@@ -94,7 +95,10 @@ def spatial_chunks(folder: Path, chunk_bytes: int) -> list[tuple[int, int, int]]
     x, y = (bounds[:, 0] + bounds[:, 2]) / 2, (bounds[:, 1] + bounds[:, 3]) / 2
     order = np.argsort(hilbert_codes(x, y, _core(x, y)), kind="stable")
     np.save(folder / "order.npy", order)
-    return cut(sizes[order], chunk_bytes)
+    number = -(-int(sizes.sum()) // chunk_bytes)
+    if number > _SHARES:
+        number += -number % _SHARES
+    return cut(sizes[order], -(-int(sizes.sum()) // max(1, number)) or 1)
 
 
 def cut(sizes: NDArray[np.int64], chunk_bytes: int) -> list[tuple[int, int, int]]:

@@ -165,23 +165,9 @@ def predicted_bytes(spec: TopologyPlan | TopologyChunk | ReportSpec) -> int:
     import pyarrow.parquet as pq
 
     if isinstance(spec, TopologyPlan):
-        from geo_assets.rules.geo_metadata import read_geo_column
-
-        groups = row_groups(spec.layer, read_geo_column(spec.layer).name)
+        footer = pq.read_metadata(spec.layer)
+        groups = (footer.row_group(i).total_byte_size for i in range(footer.num_row_groups))
         held = 2 * max(groups, default=0)  # a row group is decoded whole
-        return _MEMORY_FIXED + held + _PLAN_PER_ROW * int(pq.read_metadata(spec.layer).num_rows)
-    segments = sum(int(pq.read_metadata(path).num_rows) for path in spec.segments)
+        return _MEMORY_FIXED + held + _PLAN_PER_ROW * footer.num_rows
+    segments = sum(pq.read_metadata(path).num_rows for path in spec.segments)
     return _MEMORY_FIXED + _MERGE_PER_SEGMENT * segments
-
-
-def row_groups(layer: Path, column: str) -> list[int]:
-    """Uncompressed geometry bytes of each row group."""
-    import pyarrow.parquet as pq
-
-    footer = pq.read_metadata(layer)
-    sizes = []
-    for number in range(footer.num_row_groups):
-        group = footer.row_group(number)
-        chunks = (group.column(i) for i in range(group.num_columns))
-        sizes.append(sum(c.total_uncompressed_size for c in chunks if c.path_in_schema == column))
-    return sizes

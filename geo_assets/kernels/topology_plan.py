@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.parquet as pq
 
 from geo_assets.kernels.spool import geometry_column, spatial_chunks, write_spool
-from geo_assets.kernels.topology import TopologyPlan, row_groups
+from geo_assets.kernels.topology import TopologyPlan
 from geo_assets.model import KernelResult
 
 
@@ -17,7 +18,7 @@ def plan(spec: TopologyPlan, workdir: Path) -> KernelResult:
     column = geometry_column(spec.layer)
     assert column.crs is not None
     facts: dict[str, Any] = {"crs": column.crs.to_wkt(), "rows": column.rows}
-    groups = row_groups(spec.layer, column.name)
+    groups = _row_groups(spec.layer, column.name)
     alone = spec.rules.halo_m is None
     if alone and (max(groups, default=0) <= 4 * spec.chunk_bytes):
         chunks = _runs(groups, spec.chunk_bytes) or [(0, 0, 0)]
@@ -30,6 +31,17 @@ def plan(spec: TopologyPlan, workdir: Path) -> KernelResult:
     return KernelResult(
         facts=facts | {"spool": str(workdir), "chunks": chunks, "y_range": [low, high]}
     )
+
+
+def _row_groups(layer: Path, column: str) -> list[int]:
+    """Uncompressed geometry bytes of each row group."""
+    footer = pq.read_metadata(layer)
+    sizes = []
+    for number in range(footer.num_row_groups):
+        group = footer.row_group(number)
+        chunks = (group.column(i) for i in range(group.num_columns))
+        sizes.append(sum(c.total_uncompressed_size for c in chunks if c.path_in_schema == column))
+    return sizes
 
 
 def _runs(groups: list[int], chunk_bytes: int) -> list[tuple[int, int, int]]:

@@ -32,8 +32,8 @@ async def facts(settings, monkeypatch):
 
 async def test_environment_and_imports(facts):
     modules = set(facts["modules"])
-    assert {"rasterio", "pyproj", "shapely", "numpy", "pyarrow"} <= modules
-    assert not {"dagster", "obstore", "boto3", "pandas", "geopandas", "pytest"} & modules
+    assert {"rasterio", "pyproj", "shapely", "numpy", "pyarrow", "pandas"} <= modules
+    assert not {"dagster", "obstore", "boto3", "geopandas", "pytest"} & modules
     assert facts["main_file"] is None
     assert SAFE_ENVIRONMENT.items() <= facts["environ"].items()
     assert CANARY not in facts["environ"].values()
