@@ -167,7 +167,7 @@ def predicted_bytes(spec: TopologyPlan | TopologyChunk | ReportSpec) -> int:
     if isinstance(spec, TopologyPlan):
         footer = pq.read_metadata(spec.layer)
         groups = (footer.row_group(i).total_byte_size for i in range(footer.num_row_groups))
-        held = 2 * max(groups, default=0)  # a row group is decoded whole
-        return _MEMORY_FIXED + held + _PLAN_PER_ROW * footer.num_rows
-    segments = sum(pq.read_metadata(path).num_rows for path in spec.segments)
+        held = 2 * int(max(groups, default=0))  # a row group is decoded whole
+        return _MEMORY_FIXED + held + _PLAN_PER_ROW * int(footer.num_rows)
+    segments = sum(int(pq.read_metadata(path).num_rows) for path in spec.segments)
     return _MEMORY_FIXED + _MERGE_PER_SEGMENT * segments
