@@ -105,6 +105,35 @@ def failed_partitions(
     return set(cache.deserialize_failed_partition_subsets(partitions).get_partition_keys())
 
 
+def names_partitions(context: dg.AssetCheckExecutionContext) -> bool:
+    """Whether the run of a check is of one partition or of a range of them.
+
+    The context of a check has `partition_keys`, which raise when there are none, and no way to ask
+    for a range.
+    """
+    run = context.op_execution_context
+    return run.has_partition_key or run.has_partition_key_range
+
+
+def sum_of_partitions(result: dg.AssetCheckResult, *, blocking: bool) -> dg.AssetCheckEvaluation:
+    """A check's result over all partitions of an asset, for a run that names none.
+
+    Of an `AssetCheckResult` Dagster looks up the materialization that was checked, and fails where
+    the asset has partitions and the run has not; an evaluation is taken as it is.
+    """
+    assert result.asset_key is not None
+    assert result.check_name is not None
+    return dg.AssetCheckEvaluation(
+        asset_key=result.asset_key,
+        check_name=result.check_name,
+        passed=result.passed,
+        severity=result.severity,
+        description=result.description,
+        metadata=result.metadata,
+        blocking=blocking,
+    )
+
+
 def checked_materializations(
     context: dg.AssetCheckExecutionContext, asset: dg.AssetKey, partitions: Sequence[str]
 ) -> dict[str, AssetCheckEvaluationTargetMaterializationData]:

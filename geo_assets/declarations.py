@@ -107,7 +107,8 @@ class Layer:
     """Name of the layer: its keys are `raw/<name>` and `core/<name>`."""
     source: str
     """Where it lies, relative to `GEO_ASSETS_SOURCE` or a URI of its own. A partitioned layer
-    has its partition key at `{partition}`."""
+    has its partition key at `{partition}`; with two dimensions, the key of each at its name:
+    `readings/{date}/{region}.parquet`."""
     crs: str
     """The canonical CRS that `core/<name>` is in."""
     source_crs: str | None = None
@@ -149,7 +150,8 @@ class Layer:
         _check_choice(self.invalid, INVALID_POLICIES, "invalid", where)
         for kind in self.geometry_types:
             _check_choice(kind, GEOMETRY_TYPES, "geometry_types", where)
-        _placeholders(self.source, {"partition"}, where)
+        names = set(_PLACEHOLDER.findall(self.source))
+        _placeholders(self.source, names if len(names) == 2 else {"partition"}, where)
         if self.key is not None and self.columns and self.key not in self.columns:
             raise ConfigError(
                 "The key column is one of the declared columns", repr(self.key), where,
@@ -166,16 +168,22 @@ class Layer:
             raise ConfigError("required_accuracy_m is a positive number of metres",
                               repr(accuracy), where)  # fmt: skip
 
-    def check_partitions(self, given: bool) -> None:
+    def check_partitions(self, names: Sequence[str]) -> None:
         """Refuse a source that does not go with its partitions.
 
+        Args:
+            names: The placeholders that stand for the partition key: none, `partition`, or the
+                names of its two dimensions.
+
         Raises:
-            ConfigError: The source has `{partition}` and there are none, or the reverse.
+            ConfigError: The source has others.
         """
-        if ("{partition}" in self.source) != given:
-            raise ConfigError("{partition} in the source and partitions=... go together",
+        if set(_PLACEHOLDER.findall(self.source)) != set(names):
+            wanted = " and ".join(f"{{{name}}}" for name in names) or "none"
+            raise ConfigError("{partition} in the source and partitions=... go together; two "
+                              "dimensions have a placeholder each",
                               repr(self.source), f"vector_layer_asset(name={self.name!r})",
-                              "Give both for one file per partition, or none.")  # fmt: skip
+                              f"For these partitions it is {wanted}.")  # fmt: skip
 
     def config(self) -> dict[str, Any]:
         """What changes the layer, as JSON: part of the fingerprint."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 import dagster as dg
 
@@ -59,6 +60,15 @@ def scene_key(values: Mapping[str, str] | None, path: str) -> str:
     except ConfigError as error:
         raise InputError(error.rule, error.got, path, "Rename the object.") from None
     return key
+
+
+def placeholders(partitions: dg.PartitionsDefinition[Any] | None) -> tuple[str, ...]:
+    """What stands for the key of a partition in the pattern of a source."""
+    if partitions is None:
+        return ()
+    if isinstance(partitions, dg.MultiPartitionsDefinition):
+        return tuple(dimension.name for dimension in partitions.partitions_defs)
+    return ("partition",)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,7 +1,8 @@
 """Where sources lie: patterns that name their objects, listing and fetching them.
 
 A pattern is a path with placeholders: `{scene}` or `{partition}` is the partition key, `{band}`
-the band of a series with one file per band, `*` anything within one path segment.
+the band of a series with one file per band, `*` anything within one path segment. Two placeholders
+such as `{date}` and `{region}` are the two parts of the key, which Dagster orders by their names.
 """
 
 from __future__ import annotations
@@ -49,6 +50,28 @@ class SourcePattern:
     def fill(self, **values: str) -> SourcePattern:
         """The pattern with the values of some placeholders known."""
         return replace(self, known={**self.known, **values})
+
+    def of_partition(self, partition: str) -> SourcePattern:
+        """The pattern of one partition.
+
+        Raises:
+            InputError: The key has another number of parts than the pattern.
+        """
+        names = self._dimensions()
+        parts = partition.split("|") if len(names) > 1 else [partition]
+        if len(parts) != len(names) and names:
+            raise InputError(f"A partition key has a part for each of {', '.join(names)}",
+                             repr(partition), self.text)  # fmt: skip
+        return self.fill(**dict(zip(names, parts, strict=False)))
+
+    def key(self, values: Mapping[str, str] | None) -> str | None:
+        """The partition key of an object that matched with `values`, if it did."""
+        names = self._dimensions()
+        return "|".join(values[name] for name in names) if values and names else None
+
+    def _dimensions(self) -> list[str]:
+        names = {name for _, name in self._tokens() if name not in (None, "*", "band")}
+        return sorted(str(name) for name in names)
 
     @property
     def literal(self) -> str:
@@ -115,8 +138,7 @@ class Sources:
         store, pattern = self.opened(text, bands)
         seen: set[str] = set()
         async for meta in store.list(pattern.literal.rpartition("/")[0]):
-            values = pattern.match(meta.path)
-            key = values and (values.get("scene") or values.get("partition"))
+            key = pattern.key(pattern.match(meta.path))
             if key and key not in seen:
                 seen.add(key)
                 yield key
@@ -131,7 +153,7 @@ class Sources:
         """
         store, pattern = self.opened(text, bands)
         if partition is not None:
-            pattern = pattern.fill(scene=partition, partition=partition)
+            pattern = pattern.of_partition(partition)
         where = f"{store.uri}/{pattern.text}" + (f" [{partition}]" if partition else "")
         matches = [
             (meta, (pattern.match(meta.path) or {}).get("band"))

@@ -33,6 +33,7 @@ from geo_assets.model import COG, GEOTIFF, PARQUET, Artifact, Chunk, KernelResul
 from geo_assets.production import Bench, Merged, Publication
 from geo_assets.resources import GeoStore
 from geo_assets.store.artifact import ArtifactStore, ChunkReceipt, Draft
+from geo_assets.upstream import Upstream
 
 MAP_FORMAT = 2
 """Raised when the same inputs give another map than before."""
@@ -84,42 +85,50 @@ def map_asset(
         report=None if report is None else tuple(report.split("/")),
         attribution=attribution,
     )
-    shown = [key for key in (scenes, *layers, report) if key is not None]
+    scene_of = None
+    if scenes is not None:
+        scene_of = Upstream(asset=tuple(scenes.split("/")), own=partitions, partitions=partitions)
+    others = [*layers, *([] if report is None else [report])]
+    others_of = [
+        Upstream(asset=tuple(key.split("/")), own=partitions, partitions=None) for key in others
+    ]
+    shown = [*([] if scenes is None else [scenes]), *others]
     if not shown:
         raise ConfigError("A map shows scenes, layers or a report", "none",
                           f"map_asset(name={name!r})")  # fmt: skip
     asset = recipe_asset(
         ("out", name),
-        partial(_planner, declared),
+        partial(_planner, declared, scene_of, others_of),
         description=f"A map of {', '.join(f'`{key}`' for key in shown)}: one HTML file, "
         "which needs no network.",
         kinds={"html"},
-        deps=[dg.AssetKey(key.split("/")) for key in shown],
+        deps=[each.dep() for each in (scene_of, *others_of) if each is not None],
         partitions=partitions,
         owners=owners,
     )
     return dg.Definitions(assets=[asset], asset_checks=[stored_checks(("out", name), partitions)])
 
 
-def _planner(declared: MapDeclaration, geo_store: GeoStore) -> Plan:
+def _planner(
+    declared: MapDeclaration,
+    scene_of: Upstream | None,
+    others_of: Sequence[Upstream],
+    geo_store: GeoStore,
+) -> Plan:
     store = geo_store.artifacts()
 
     async def plan(partition: str | None, folder: Path) -> MapRecipe:
         del folder
-        scene = None
-        if declared.scenes is not None:
-            scene = await newest_input(store, declared.scenes, partition)
-        layers = [await newest_input(store, key, None) for key in declared.layers]
-        report = None
-        if declared.report is not None:
-            report = await newest_input(store, declared.report, None)
-        inputs = [item for item in (scene, *layers, report) if item is not None]
+        scene = None if scene_of is None else await newest_input(store, scene_of, partition)
+        others = [await newest_input(store, each, partition) for each in others_of]
+        report = None if declared.report is None else others[-1]
+        inputs = [item for item in (scene, *others) if item is not None]
         static = await asyncio.to_thread(static_version)
         versions = [item.version for item in inputs]
         return MapRecipe(
             declared=declared,
             scene=scene,
-            layers=tuple(layers),
+            layers=tuple(others[: len(declared.layers)]),
             report=report,
             store=store,
             asset=("out", declared.name),

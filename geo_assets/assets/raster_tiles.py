@@ -32,6 +32,7 @@ from geo_assets.model import GEOTIFF, Chunk, Json
 from geo_assets.partitions import scene_partitions
 from geo_assets.production import Publication
 from geo_assets.resources import GeoStore
+from geo_assets.upstream import Upstream
 
 
 def raster_tiles_asset(
@@ -93,12 +94,14 @@ def raster_tiles_asset(
         nodata=nodata,
         compress=compress,
     )
+    partitions = scene_partitions(series)
+    scenes_of = Upstream(asset=("raw", series.scenes), own=partitions, partitions=partitions)
     raw = recipe_asset(
         ("raw", series.scenes),
         partial(_raw_planner, series),
         description=f"Scenes as delivered, from `{series.source}`.",
         kinds={"tiff"},
-        partitions=scene_partitions(series),
+        partitions=partitions,
         owners=owners,
         heavy=False,
     )
@@ -107,8 +110,8 @@ def raster_tiles_asset(
         partial(_tiles_planner, series),
         description=f"COG tiles of each scene on `{series.grid}`, with a GeoParquet index.",
         kinds={"tiff", "parquet"},
-        deps=[raw],
-        partitions=scene_partitions(series),
+        deps=[scenes_of.dep()],
+        partitions=partitions,
         owners=owners,
     )
     where = f"raster_tiles_asset(name={name!r})"

@@ -32,6 +32,7 @@ from geo_assets.model import Artifact, Chunk, fingerprint
 from geo_assets.production import Bench, Merged, Publication
 from geo_assets.resources import GeoStore
 from geo_assets.store.artifact import ArtifactStore, ChunkReceipt, Draft
+from geo_assets.upstream import Upstream
 
 JOIN_FORMAT = 1
 """Raised when the same layers and rule give another result than before."""
@@ -42,13 +43,11 @@ class JoinDeclaration:
     """A spatial join of two core layers."""
 
     name: str
-    left: str
-    right: str
     rule: JoinRule
     left_columns: tuple[str, ...] | None
     right_columns: tuple[str, ...] | None
-    left_partitioned: bool
-    right_partitioned: bool
+    left_of: Upstream
+    right_of: Upstream
 
 
 def spatial_join_asset(
@@ -69,7 +68,7 @@ def spatial_join_asset(
     distance_column: str | None = None,
     zone_geometry: bool = False,
     partitions: dg.PartitionsDefinition[Any] | None = None,
-    right_partitioned: bool = False,
+    right_partitions: dg.PartitionsDefinition[Any] | None = None,
     owners: Sequence[str] = (),
 ) -> dg.Definitions:
     """Declare a spatial join of `core/<left>` with `core/<right>`.
@@ -96,8 +95,8 @@ def spatial_join_asset(
         distance_column: For nearest: column that gets the distance.
         zone_geometry: For aggregate: keep the zones' geometry.
         partitions: Partitions of the left layer, if any.
-        right_partitioned: The right layer has the same partitions; else its current version is
-            joined to every partition.
+        right_partitions: Partitions of the right layer, if any: those that `geo_assets.upstream`
+            knows a rule for. Without, its current version is joined to every partition.
         owners: Dagster owners: `team:geo` or an e-mail address.
 
     Raises:
@@ -118,20 +117,18 @@ def spatial_join_asset(
     )
     declared = JoinDeclaration(
         name=name,
-        left=left,
-        right=right,
         rule=rule,
         left_columns=None if left_columns is None else tuple(left_columns),
         right_columns=None if right_columns is None else tuple(right_columns),
-        left_partitioned=partitions is not None,
-        right_partitioned=right_partitioned,
+        left_of=Upstream(asset=("core", left), own=partitions, partitions=partitions),
+        right_of=Upstream(asset=("core", right), own=partitions, partitions=right_partitions),
     )
     asset = recipe_asset(
         ("out", name),
         partial(_planner, declared),
         description=f"`core/{left}` {predicate} `core/{right}`, {how}.",
         kinds={"parquet"},
-        deps=[dg.AssetKey(["core", left]), dg.AssetKey(["core", right])],
+        deps=[declared.left_of.dep(), declared.right_of.dep()],
         partitions=partitions,
         owners=owners,
     )
@@ -145,10 +142,8 @@ def _planner(declared: JoinDeclaration, geo_store: GeoStore) -> Plan:
 
     async def plan(partition: str | None, folder: Path) -> JoinRecipe:
         del folder
-        of_left = partition if declared.left_partitioned else None
-        of_right = partition if declared.right_partitioned else None
-        left = await newest_input(store, ("core", declared.left), of_left)
-        right = await newest_input(store, ("core", declared.right), of_right)
+        left = await newest_input(store, declared.left_of, partition)
+        right = await newest_input(store, declared.right_of, partition)
         config = [repr(declared.rule), repr(declared.left_columns), repr(declared.right_columns)]
         version = fingerprint("join", JOIN_FORMAT, left.version, right.version, *config)
         return JoinRecipe(

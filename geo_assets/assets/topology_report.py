@@ -34,6 +34,7 @@ from geo_assets.production import Bench, Merged, Publication
 from geo_assets.resources import GeoStore
 from geo_assets.rules.topology import CoverageRules, NetworkRules, ShapeRules, TopologyRules
 from geo_assets.store.artifact import ArtifactStore, ChunkReceipt, Draft
+from geo_assets.upstream import Upstream
 
 TOPOLOGY_FORMAT = 1
 """Raised when the same layer and rules give another report than before."""
@@ -80,24 +81,27 @@ def topology_report_asset(
         else CoverageRules(gap_width_m=gap_width_m, tolerance_m=tolerance_m),
         network=network,
     )  # fmt: skip
+    layer_of = Upstream(asset=("core", layer), own=None, partitions=None)
     report = recipe_asset(
         ("out", name),
-        partial(_planner, name, layer, key or "fid", rules),
+        partial(_planner, name, layer_of, key or "fid", rules),
         description=f"Every defect in the topology of `core/{layer}`, located.",
         kinds={"parquet"},
-        deps=[dg.AssetKey(["core", layer])],
+        deps=[layer_of.dep()],
         owners=owners,
     )
     checks = [*report_checks(name, rules), stored_checks(("out", name), None, GEOPARQUET)]
     return dg.Definitions(assets=[report], asset_checks=checks)
 
 
-def _planner(name: str, layer: str, key: str, rules: TopologyRules, geo_store: GeoStore) -> Plan:
+def _planner(
+    name: str, layer_of: Upstream, key: str, rules: TopologyRules, geo_store: GeoStore
+) -> Plan:
     store = geo_store.artifacts()
 
     async def plan(partition: str | None, folder: Path) -> TopologyRecipe:
         del folder
-        source = await newest_input(store, ("core", layer), partition)
+        source = await newest_input(store, layer_of, partition)
         config = [repr(rules), key]
         return TopologyRecipe(
             rules=rules,

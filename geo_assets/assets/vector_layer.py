@@ -21,8 +21,10 @@ from geo_assets.declarations import Layer
 from geo_assets.kernels.layer_spec import InspectSpec
 from geo_assets.kernels.layers import READ_BYTES, inspect_delivery
 from geo_assets.model import Chunk, Json
+from geo_assets.partitions import placeholders
 from geo_assets.production import Publication
 from geo_assets.resources import GeoStore
+from geo_assets.upstream import Upstream
 
 
 def vector_layer_asset(
@@ -46,9 +48,10 @@ def vector_layer_asset(
     Args:
         name: Name of the layer.
         source: Path of the delivery, relative to `GEO_ASSETS_SOURCE` or a URI of its own; with
-            `{partition}` for one file per partition.
+            `{partition}` for one file per partition, or for partitions with two dimensions with
+            the name of each: `{date}/{region}.parquet`.
         crs: The canonical CRS.
-        partitions: The partitions, where the source has `{partition}`.
+        partitions: The partitions, where the source has placeholders for them.
         row_change: Warn where the number of rows changes by more than this share from one
             version to the next; None does not look.
         owners: Dagster owners: `team:geo` or an e-mail address.
@@ -59,7 +62,7 @@ def vector_layer_asset(
         ConfigError: The declaration is wrong.
     """
     layer = Layer(name=name, source=source, crs=crs, **options)
-    layer.check_partitions(partitions is not None)
+    layer.check_partitions(placeholders(partitions))
     raw = recipe_asset(
         ("raw", name),
         partial(_raw_planner, layer),
@@ -74,7 +77,7 @@ def vector_layer_asset(
         partial(_core_planner, layer),
         description=f"The layer in {crs}, checked, as GeoParquet 1.1.",
         kinds={"parquet"},
-        deps=[raw],
+        deps=[Upstream(asset=("raw", name), own=partitions, partitions=partitions).dep()],
         partitions=partitions,
         owners=owners,
     )

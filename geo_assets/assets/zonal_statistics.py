@@ -31,6 +31,7 @@ from geo_assets.model import COG, GEOTIFF, Artifact, Chunk, fingerprint
 from geo_assets.production import Bench, Merged, Publication
 from geo_assets.resources import GeoStore
 from geo_assets.store.artifact import ArtifactStore, ChunkReceipt, Draft
+from geo_assets.upstream import Upstream
 
 ZONAL_FORMAT = 1
 """Raised when the same scene, zones and statistics give another table than before."""
@@ -46,6 +47,8 @@ class ZonalDeclaration:
     key: str
     statistics: tuple[str, ...]
     bands: tuple[int, ...]
+    scene_of: Upstream
+    zones_of: Upstream
 
 
 def zonal_statistics_asset(
@@ -57,9 +60,10 @@ def zonal_statistics_asset(
     statistics: Sequence[str] = ("count", "mean", "min", "max", "stdev"),
     bands: Sequence[int] = (),
     partitions: dg.PartitionsDefinition[Any] | None = None,
+    zones_partitions: dg.PartitionsDefinition[Any] | None = None,
     owners: Sequence[str] = (),
 ) -> dg.Definitions:
-    """Declare statistics of each scene over the current zones.
+    """Declare statistics of each scene over the current zones, or over those of its date.
 
     exactextract weighs each pixel by the fraction of it that a zone covers. Pixels without data
     do not take part; a zone outside the scene has nulls, not zeros.
@@ -74,6 +78,8 @@ def zonal_statistics_asset(
             quantile(q=0.9), majority, minority, variety, frac, ...
         bands: Bands, from 1; empty takes all.
         partitions: Partitions of the scenes, if any.
+        zones_partitions: Partitions of the zones, if any: those that `geo_assets.upstream` knows
+            a rule for. Daily or yearly zones are those of the date in the scene's name.
         owners: Dagster owners: `team:geo` or an e-mail address.
 
     Raises:
@@ -92,13 +98,15 @@ def zonal_statistics_asset(
         key=key,
         statistics=tuple(statistics),
         bands=tuple(bands),
+        scene_of=Upstream(asset=tuple(raster.split("/")), own=partitions, partitions=partitions),
+        zones_of=Upstream(asset=("core", zones), own=partitions, partitions=zones_partitions),
     )
     asset = recipe_asset(
         ("out", name),
         partial(_planner, declared),
         description=f"{', '.join(statistics)} of `{raster}` over each zone of `core/{zones}`.",
         kinds={"parquet"},
-        deps=[dg.AssetKey(list(declared.raster)), dg.AssetKey(["core", zones])],
+        deps=[declared.scene_of.dep(), declared.zones_of.dep()],
         partitions=partitions,
         owners=owners,
     )
@@ -110,8 +118,8 @@ def _planner(declared: ZonalDeclaration, geo_store: GeoStore) -> Plan:
 
     async def plan(partition: str | None, folder: Path) -> ZonalRecipe:
         del folder
-        scene = await newest_input(store, declared.raster, partition)
-        zones = await newest_input(store, ("core", declared.zones), None)
+        scene = await newest_input(store, declared.scene_of, partition)
+        zones = await newest_input(store, declared.zones_of, partition)
         config = repr((declared.key, declared.statistics, declared.bands))
         version = fingerprint("zonal", ZONAL_FORMAT, scene.version, zones.version, config)
         return ZonalRecipe(

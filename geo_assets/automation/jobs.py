@@ -5,7 +5,10 @@
 | `ingest` | those without partitions | nightly, if something is outdated |
 | `tiles` | those by scene | nightly, if something is outdated or failed |
 | `daily_events` | those by day, named after the layer | each day that is over, and nightly |
-| `checks` | the checks of what has no partitions | |
+| `checks` | the checks of all assets, in every committed partition | |
+
+Assets by day and something else, such as a region, are a daily job too, whose schedule makes all of
+a day in one run.
 """
 
 # Dagster reads the annotations of schedule functions as objects, not as text, so this module does
@@ -21,7 +24,7 @@ import dagster as dg
 from geo_assets.automation.outdated import outdated
 from geo_assets.automation.switch import is_on
 from geo_assets.dagster_internals import failed_partitions
-from geo_assets.partitions import enclosing_ranges
+from geo_assets.rectangles import SEPARATOR, enclosing_runs
 from geo_assets.resources import GeoStore
 
 DAILY_CRON = "30 1 * * *"
@@ -63,20 +66,33 @@ def automation(definitions: dg.Definitions) -> dg.Definitions:
         )
         jobs.append(job)
         schedules.append(_nightly(family, job))
-        if isinstance(family.partitions, dg.TimeWindowPartitionsDefinition):
+        if _days(family.partitions) is not None:
             schedules.append(_daily(family, job))
-    whole = [family for family in families if family.partitions is None]
-    if whole:
-        jobs.append(
-            dg.define_asset_job(
-                "checks",
-                selection=dg.AssetSelection.checks_for_assets(*whole[0].keys),
-                description="Checks what is published; `geo-assets check` does it for all "
-                "partitions, with an exit code and reports.",
-                tags={"geo_assets/job": "checks"},
-            )
-        )
+    if definitions.resolve_asset_graph().asset_check_keys:
+        jobs.append(_checks())
     return dg.Definitions(jobs=jobs, schedules=schedules)
+
+
+def _checks() -> Any:
+    return dg.define_asset_job(
+        "checks",
+        selection=dg.AssetSelection.all_asset_checks(),
+        description="Checks everything that is published, each committed partition by itself; a "
+        "partition or a range in the run's tags narrows it. `geo-assets check` does the same with "
+        "an exit code and reports.",
+        tags={"geo_assets/job": "checks"},
+    )
+
+
+def _days(partitions: Any) -> dg.TimeWindowPartitionsDefinition | None:
+    """The time windows of partitions, alone or as one of two dimensions."""
+    dimensions = [partitions]
+    if isinstance(partitions, dg.MultiPartitionsDefinition):
+        dimensions = [dimension.partitions_def for dimension in partitions.partitions_defs]
+    for each in dimensions:
+        if isinstance(each, dg.TimeWindowPartitionsDefinition):
+            return each
+    return None
 
 
 def _families(definitions: dg.Definitions) -> Iterator[_Family]:
@@ -106,7 +122,7 @@ def _name(partitions: Any, keys: Sequence[dg.AssetKey]) -> str:
         return "ingest"
     if isinstance(partitions, dg.DynamicPartitionsDefinition):
         return "tiles"
-    if isinstance(partitions, dg.TimeWindowPartitionsDefinition):
+    if _days(partitions) is not None:
         return f"daily_{keys[0].path[-1]}"
     return f"all_{keys[0].path[-1]}"
 
@@ -119,14 +135,23 @@ def _daily(family: _Family, job: Any) -> dg.ScheduleDefinition:
         job=job,
         cron_schedule=DAILY_CRON,
         default_status=_status(),
-        description="Makes the day that is over.",
+        description="Makes the day that is over, in one run.",
     )
     def schedule(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
         assert family.partitions is not None
-        keys = family.partitions.get_partition_keys(current_time=context.scheduled_execution_time)
-        if not keys:
+        days = _days(family.partitions)
+        assert days is not None
+        over = days.get_partition_keys(current_time=context.scheduled_execution_time)
+        if not over:
             return dg.SkipReason("No day is over yet")
-        return dg.RunRequest(run_key=keys[-1], partition_key=keys[-1])
+        if days is family.partitions:
+            return dg.RunRequest(run_key=over[-1], partition_key=over[-1])
+        keys = _keys(family.partitions, context)
+        of_day = [key for key in keys if over[-1] in key.split(SEPARATOR)]
+        runs = enclosing_runs(family.partitions, of_day, keys)
+        if not runs:
+            return dg.SkipReason("There is nothing but days yet")
+        return dg.RunRequest(run_key=over[-1], tags=runs[0].tags())
 
     return schedule
 
@@ -146,12 +171,7 @@ def _nightly(family: _Family, job: Any) -> dg.ScheduleDefinition:
     ) -> list[dg.RunRequest] | dg.SkipReason:
         keys: list[str | None] = [None]
         if family.partitions is not None:
-            keys = list(
-                family.partitions.get_partition_keys(
-                    dynamic_partitions_store=context.instance,
-                    current_time=context.scheduled_execution_time,
-                )
-            )
+            keys = _keys(family.partitions, context)
         assets = [tuple(key.path) for key in family.keys]
         wanted = asyncio.run(outdated(geo_store.artifacts(), assets, keys, seconds=LOOK_S))
         if family.partitions is None:
@@ -159,17 +179,25 @@ def _nightly(family: _Family, job: Any) -> dg.ScheduleDefinition:
         else:
             for key in family.keys:
                 wanted |= failed_partitions(context.instance, key, family.partitions)
-            requests = _requests(wanted, keys)
+            requests = _requests(family.partitions, wanted, keys)
         return requests or dg.SkipReason(f"All of {len(keys)} partitions are current")
 
     return schedule
 
 
-def _requests(wanted: set[str | None], keys: Sequence[str | None]) -> list[dg.RunRequest]:
-    order = [key for key in keys if key is not None]
-    ranges = enclosing_ranges({key for key in wanted if key is not None}, order)
+def _keys(partitions: Any, context: dg.ScheduleEvaluationContext) -> list[Any]:
+    return list(
+        partitions.get_partition_keys(
+            dynamic_partitions_store=context.instance,
+            current_time=context.scheduled_execution_time,
+        )
+    )
+
+
+def _requests(partitions: Any, wanted: set[str | None], keys: Sequence[Any]) -> list[dg.RunRequest]:
+    runs = enclosing_runs(partitions, {key for key in wanted if key is not None}, keys)
     return [
-        dg.RunRequest(tags={"geo_assets/wanted": str(part.wanted)} | part.tags()) for part in ranges
+        dg.RunRequest(tags={"geo_assets/wanted": str(part.wanted)} | part.tags()) for part in runs
     ]
 
 

@@ -18,7 +18,9 @@ from geo_assets.dagster_internals import (
     Interrupted,
     PartitionLog,
     checked_materializations,
+    names_partitions,
     preview_features,
+    sum_of_partitions,
 )
 from geo_assets.engine.engine import Engine, Lost
 from geo_assets.engine.scope import interruptible
@@ -28,6 +30,7 @@ from geo_assets.production import work_folder
 from geo_assets.resources import GeoEngine, GeoStore
 from geo_assets.store.artifact import ArtifactStore
 from geo_assets.store.bounded import each
+from geo_assets.store.catalog import current
 
 __all__ = ["CheckRule", "Look", "make_checks"]
 
@@ -87,8 +90,8 @@ def make_checks(
             thorough.set(THOROUGH_TAG in context.run.tags)
             wanted = {key.name for key in context.selected_asset_check_keys}
             chosen = [rule for rule in rules if rule.name in wanted]
-            keys: list[Any] = [None] if partitions is None else list(context.partition_keys)
             store, engine = geo_store.artifacts(), geo_engine.engine
+            named = partitions is None or names_partitions(context)
 
             tallies = [Tally(rule) for rule in chosen]
 
@@ -99,14 +102,31 @@ def make_checks(
                 return verdicts
 
             async with interruptible(raise_as=Interrupted):
-                if partitions is None or len(keys) == 1:
+                keys = await _covered(context, store, asset, partitions)
+                if keys == [None] or (len(keys) == 1 and named):
                     await judge(keys[0])
                 else:
                     await _report_each(context, asset, chosen, keys, judge)
-            for tally in tallies:
-                yield tally.result(asset)
+            for rule, tally in zip(chosen, tallies, strict=True):
+                result = tally.result(asset)
+                yield result if named else sum_of_partitions(result, blocking=rule.blocking)
 
     return checks
+
+
+async def _covered(
+    context: dg.AssetCheckExecutionContext,
+    store: ArtifactStore,
+    asset: dg.AssetKey,
+    partitions: dg.PartitionsDefinition[Any] | None,
+) -> list[Any]:
+    """The partitions that a run looks at; None where there is none."""
+    if partitions is None:
+        return [None]
+    if names_partitions(context):
+        return list(context.partition_keys)
+    commits = await current(store.objects, asset.path)
+    return [commit.artifact.partition for commit in commits] or [None]
 
 
 async def _verdicts(

@@ -12,13 +12,13 @@ import dagster as dg
 from geo_assets.checks.verdict import UNABLE as UNABLE_KEY
 from geo_assets.commands.project import (
     Project,
-    contiguous,
     known_keys,
     register,
     wanted_partitions,
 )
 from geo_assets.errors import ConfigError
 from geo_assets.model import Json
+from geo_assets.rectangles import exact_runs
 from geo_assets.runner import RunReport, Tell, run_checks
 from geo_assets.store import catalog
 from geo_assets.store.paths import Place
@@ -195,7 +195,7 @@ def _run(
     runs: list[Sequence[str]] = [()]
     if batch.definition is not None:
         order = known_keys(batch.definition, instance)
-        runs = list(contiguous(batch.keys, order))
+        runs = list(exact_runs(batch.definition, batch.keys, order))
     for keys in runs:
         report = run_checks(project.defs, instance, batch.checks, partitions=keys, tell=tell)
         yield from _verdicts(batch.checks, keys or [None], report)

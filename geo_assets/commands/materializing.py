@@ -10,12 +10,12 @@ import dagster as dg
 
 from geo_assets.commands.project import (
     Project,
-    contiguous,
     known_keys,
     register,
     wanted_partitions,
 )
 from geo_assets.errors import ConfigError
+from geo_assets.rectangles import exact_runs
 from geo_assets.runner import RunReport, Tell, run_assets
 
 
@@ -49,7 +49,7 @@ def materialize(
         runs: list[Sequence[str]] = [()]
         if definition is not None:
             order, wanted = partitions_of(project, instance, definition, single, span)
-            runs = list(contiguous(wanted, order))
+            runs = list(exact_runs(definition, wanted, order))
         for run in runs if todo else ():
             report = run_assets(project.defs, instance, todo, partitions=run, tell=tell)
             reports.append(report)

@@ -19,7 +19,7 @@ import dagster as dg
 from geo_assets.assets.factory import planner_of
 from geo_assets.dagster_internals import preview_features
 from geo_assets.errors import ConfigError
-from geo_assets.partitions import enclosing_ranges
+from geo_assets.rectangles import keys_between
 from geo_assets.resources import GeoStore
 from geo_assets.settings import Settings
 from geo_assets.store.artifact import ArtifactStore
@@ -215,17 +215,11 @@ def wanted_partitions(
         raise ConfigError("A partition is one of its definition", unknown[0], where,
                           f"There are {near}.")  # fmt: skip
     if span:
-        start, end = order.index(first), order.index(last)
-        if start > end:
+        between = keys_between(definition, order, first, last)
+        if not between:
             raise ConfigError("A range of partitions goes upwards", span, "--partitions")
-        wanted |= set(order[start : end + 1])
+        wanted |= set(between)
     return [key for key in order if key in wanted]
-
-
-def contiguous(wanted: Sequence[str], order: Sequence[str]) -> Iterator[list[str]]:
-    """Split keys into runs that follow each other in `order`: one Dagster run covers a range."""
-    for span in enclosing_ranges(wanted, order, worth=1, most=len(wanted) + 1):
-        yield list(order[order.index(span.start) : order.index(span.end) + 1])
 
 
 def known_keys(definition: Any, instance: dg.DagsterInstance) -> list[str]:
