@@ -161,13 +161,13 @@ class EventWriter:
     def _insert(self, batch: Sequence[dg.EventLogEntry], *, verdicts: bool) -> None:
         storage = self._storage
         rows = [storage._event_to_row(entry) for entry in batch]  # noqa: SLF001
-        insert = SqlEventLogStorageTable.insert().values(rows)
+        table = SqlEventLogStorageTable
         if isinstance(storage, SqliteEventLogStorage):  # it has a file for each run, and an index
             with storage.run_connection(batch[0].run_id) as connection:
-                connection.execute(insert)
+                connection.execute(table.insert(), rows)
         with storage.index_transaction() as connection:
-            found = connection.execute(insert.returning(SqlEventLogStorageTable.c.id))
-            ids = [int(row[0]) for row in found]
+            insert = table.insert().returning(table.c.id, sort_by_parameter_order=True)
+            ids = [int(row[0]) for row in connection.execute(insert, rows)]
             if verdicts:
                 parts = zip(batch, rows, ids, strict=True)
                 _index_verdicts(connection, [_execution(*part) for part in parts])
@@ -208,4 +208,4 @@ def _index_verdicts(connection: Any, rows: Sequence[dict[str, Any]]) -> None:
             & table.c.partition.in_([row["partition"] for row in same])
         )
         connection.execute(table.delete().where(planned))
-    connection.execute(table.insert().values(rows))
+    connection.execute(table.insert(), rows)

@@ -14,6 +14,7 @@ from geo_assets.engine.engine import Engine
 from geo_assets.engine.stream import Lost
 from geo_assets.errors import GeoAssetsError
 from geo_assets.model import Chunk, KernelResult
+from geo_assets.store.threads import in_thread
 
 Progress = Callable[[int, int], None]
 """Called with chunks done and chunks in all, after each chunk."""
@@ -83,8 +84,8 @@ def _moved(result: KernelResult, folder: Path) -> KernelResult:
 @asynccontextmanager
 async def work_folder(scratch: Path) -> AsyncIterator[Path]:
     """A folder of its own for one partition, removed afterwards."""
-    folder = Path(await asyncio.to_thread(tempfile.mkdtemp, dir=scratch))
+    folder = Path(await in_thread(lambda: tempfile.mkdtemp(dir=scratch)))
     try:
         yield folder
     finally:
-        await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
+        await in_thread(lambda: shutil.rmtree(folder, ignore_errors=True))

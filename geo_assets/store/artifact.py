@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
@@ -20,6 +19,7 @@ from geo_assets.store.paths import Place
 from geo_assets.store.probe import probe
 from geo_assets.store.receipt import ChunkReceipt
 from geo_assets.store.stac import Commit
+from geo_assets.store.threads import in_thread
 from geo_assets.store.verify import check, measure
 
 __all__ = ["ArtifactStore", "ChunkReceipt", "Collected", "Draft"]
@@ -117,13 +117,13 @@ class ArtifactStore:
         stored = artifact.object(name)
         path = f"{artifact.data_prefix}/{name}"
         try:
-            if (file := self.objects.local_path(path)) is not None:
+            if (own := self.objects.local_path(path)) is not None:
                 await self.objects.head(path)  # refuses a symbolic link out of the root
-                await asyncio.to_thread(self._verify, file, stored)
-                return file
+                await in_thread(lambda: self._verify(own, stored))
+                return own
             folder = hashlib.sha256(artifact.data_prefix.encode()).hexdigest()[:16]
             file = scratch / folder / name
-            if not await asyncio.to_thread(file.is_file):
+            if not await in_thread(file.is_file):
                 await self.objects.download(path, file, size=stored.size, sha256=stored.sha256)
             return file
         except FileNotFoundError:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import uuid
 from collections.abc import Mapping, Sequence
 from hashlib import sha256
@@ -17,6 +16,7 @@ from geo_assets.store.objects import ObjectStore
 from geo_assets.store.paths import CHUNKS, Place, checked_name
 from geo_assets.store.receipt import ChunkReceipt
 from geo_assets.store.stac import BBox, Commit, now, plain
+from geo_assets.store.threads import in_thread
 from geo_assets.store.verify import digest, measure
 
 _AT_ONCE = 8
@@ -114,7 +114,7 @@ class Draft:
             TransientError: The store gave no usable answer; staging again is safe.
         """
         path = self._path(file.name)
-        body = await asyncio.to_thread(_checked_body, file)
+        body = await in_thread(lambda: _checked_body(file))
         expected = (file.size, file.sha256)
         for attempt in range(SETTLING.attempts):
             if await self._objects.create(path, body):

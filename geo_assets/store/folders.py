@@ -46,19 +46,20 @@ class Folders:
         self.forget(folder)
 
     def forget(self, folder: str) -> None:
-        """A folder is new or gone: nothing is known of it, nor of what lies below."""
+        """A folder is new or gone: its name is not safe, and therefore none below is."""
         with self._guard:
-            for known in [k for k in self._safe if k == folder or k.startswith(f"{folder}/")]:
-                del self._safe[known]
+            self._safe.pop(folder, None)
 
     def secure(self, folder: str) -> None:
         """Return when the names of a folder and of those above it, up to the root, are safe."""
-        unsafe = []
+        chain = []
+        while folder != self._root:
+            chain.append(folder)
+            folder = os.path.dirname(folder)
+        chain.reverse()
         with self._guard:
-            while folder != self._root and folder not in self._safe:
-                unsafe.append(folder)
-                folder = os.path.dirname(folder)
-        for name in reversed(unsafe):  # from above, so that a safe name is never in an unsafe one
+            safe = next((at for at, name in enumerate(chain) if name not in self._safe), len(chain))
+        for name in chain[safe:]:  # from above: a name in a folder without a safe name is lost
             self._flush(os.path.dirname(name))
             with self._guard:
                 self._safe[name] = None

@@ -13,7 +13,6 @@ after a power cut it may be empty, and whoever needs it makes it again.
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import errno
 import os
@@ -21,7 +20,6 @@ import shutil
 import time
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
@@ -32,6 +30,7 @@ from geo_assets.store.files import fill_file
 from geo_assets.store.folders import Folders, flush_folder, has_link
 from geo_assets.store.objects import ObjectMeta
 from geo_assets.store.paths import checked_path, is_spare
+from geo_assets.store.threads import in_thread
 from geo_assets.store.verify import land
 
 T = TypeVar("T")
@@ -39,8 +38,6 @@ T = TypeVar("T")
 _PAGE = 1000
 _TEMPORARY = ".tmp"
 _ABANDONED_S = 24 * 3600.0
-_THREADS = ThreadPoolExecutor(16, thread_name_prefix="geo-files")
-"""They wait for the disk, most of the time: flushes that are asked for together cost one."""
 _WRONG_SETUP = (
     errno.EPERM,
     errno.EACCES,
@@ -252,7 +249,7 @@ class LocalObjects:
 
     async def _run(self, work: Callable[[], T], path: str) -> T:
         try:
-            return await asyncio.get_running_loop().run_in_executor(_THREADS, work)
+            return await in_thread(work)
         except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as error:
             raise FileNotFoundError(self.address(path)) from error
         except OSError as error:
