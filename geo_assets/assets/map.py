@@ -35,7 +35,7 @@ from geo_assets.resources import GeoStore
 from geo_assets.store.artifact import ArtifactStore, ChunkReceipt, Draft
 from geo_assets.upstream import Upstream
 
-MAP_FORMAT = 2
+MAP_FORMAT = 3
 """Raised when the same inputs give another map than before."""
 
 

@@ -13,7 +13,7 @@ from geo_assets.production import Bench, Publication
 from geo_assets.sources import SourceObject, Sources
 from geo_assets.store.artifact import ArtifactStore, ChunkReceipt, Draft
 
-FORMAT = 1
+FORMAT = 2
 """Raised when the layout or the meaning of raw artifacts changes."""
 
 
@@ -80,13 +80,14 @@ class RawRecipe:
                 kept.append(await draft.stage(output))
         properties = dict(described.properties) | {
             "sources": list(self.identities),
-            "rules": self.inspection.config(),
+            "rules": _rules(self.inspection),
         }
         drawing = self.inspection.picture(self.files)
         if drawing is not None:
             drawn = await bench.run(drawing)
             kept += [await draft.stage(file) for file in drawn.files]
             properties["thumbnail"] = drawn.facts["thumbnail"]
+            properties["histogram"] = drawn.facts.get("bands", [])
         return Publication(
             objects=(*receipts[0].objects, *kept),
             properties=properties,
@@ -115,7 +116,7 @@ async def plan_raw(
     identities = tuple(item.identity() for item in found)
     newest = await store.newest(asset, partition)
     unchanged = newest is not None and newest.properties.get("sources") == list(identities)
-    same_rules = newest is not None and newest.properties.get("rules") == inspection.config()
+    same_rules = newest is not None and newest.properties.get("rules") == _rules(inspection)
     if newest is not None and unchanged and same_rules:
         version = newest.version
         files: tuple[Path, ...] = ()
@@ -125,7 +126,7 @@ async def plan_raw(
         names: list[Json] = [
             [path.name, digest] for path, digest in zip(files, hashes, strict=True)
         ]
-        version = fingerprint("raw", FORMAT, names, inspection.config())
+        version = fingerprint("raw", names, _rules(inspection))
     return RawRecipe(
         asset=asset,
         partition=partition,
@@ -135,6 +136,11 @@ async def plan_raw(
         inspection=inspection,
         inputs={},
     )
+
+
+def _rules(inspection: Inspection) -> Json:
+    """What decides, beside the source's bytes, what is published."""
+    return [FORMAT, inspection.config()]
 
 
 async def _fetch(

@@ -46,8 +46,8 @@ def draw_raster(spec: PreviewSpec, workdir: Path) -> KernelResult:
     """Draw a raster as a WebP of at most 24 KiB; pixels without data are transparent.
 
     Reads overviews where there are any. Three bands or more are drawn as red, green and blue,
-    one or two in a colour ramp, each stretched from its 2nd to its 98th percentile; colour tables
-    are used as they are.
+    one or two in a colour ramp, each stretched from its 2nd to its 98th percentile; shadows of a
+    scene with bright clouds are lifted. Colour tables are used as they are.
 
     Args:
         spec: The files.

@@ -16,6 +16,14 @@ _RAMP = np.array(
 """Eight colours of viridis: even steps of lightness, also for colour-blind eyes."""
 _BINS = 16
 
+# Brightness at which the middle of a scene is shown, and the most that shadows are lifted for it.
+_MIDDLE = 0.42
+_LEAST_GAMMA = 0.4
+# Pixels that are bright in every band and have no colour: clouds, snow, paper.
+_WHITE = 0.55
+_COLOURLESS = 0.25
+_FEWEST_OTHERS = 0.03
+
 
 @dataclass(slots=True)
 class Layer:
@@ -57,12 +65,13 @@ def paint(layers: list[Layer]) -> tuple[NDArray[np.uint8], list[dict[str, Any]]]
     """Red, green, blue and alpha, shape (4, height, width), and the numbers of each band."""
     numbers = [_numbers(layer) for layer in layers]
     first = layers[0]
+    colours: NDArray[Any]
     if first.table is not None:
         colours = _from_table(first)
     elif len(layers) >= 3:
-        colours = np.stack([_stretch(a, n) for a, n in zip(layers[:3], numbers, strict=False)])
+        colours = _composite(layers[:3], numbers)
     else:
-        place = _stretch(first, numbers[0]).astype(float) / 255 * (len(_RAMP) - 1)
+        place = _stretch(first, numbers[0]) * (len(_RAMP) - 1)
         low = np.minimum(place.astype(int), len(_RAMP) - 2)
         mixed = _RAMP[low] + (place - low)[..., None] * (_RAMP[low + 1] - _RAMP[low])
         colours = np.moveaxis(mixed, -1, 0)
@@ -87,14 +96,40 @@ def _numbers(layer: Layer) -> dict[str, Any]:
     return {"name": layer.name, "low": low, "high": high, "histogram": counts.tolist()}
 
 
-def _stretch(layer: Layer, numbers: Mapping[str, Any]) -> NDArray[np.uint8]:
-    if layer.plain or numbers["low"] is None:
-        return layer.values.astype(np.uint8)
+def _composite(layers: list[Layer], numbers: list[dict[str, Any]]) -> NDArray[np.float64]:
+    """Three bands as red, green and blue, 0 to 255, with shadows lifted for all three alike.
+
+    A few bright clouds take most of a stretch and leave the land in the dark: the exponent that
+    brings the median brightness of what is not white to the middle shows it again. It is never
+    above 1, so no scene gets darker.
+    """
+    bands = [_stretch(band, told) for band, told in zip(layers, numbers, strict=False)]
+    shares: NDArray[np.float64] = np.stack(bands)
+    seen = shares[:, np.any([layer.valid for layer in layers], axis=0)]
+    if layers[0].plain or not seen.size:
+        return shares * 255
+    low, high = seen.min(axis=0), seen.max(axis=0)
+    others = ~((low > _WHITE) & (high - low < _COLOURLESS))
+    if others.mean() > _FEWEST_OTHERS:
+        seen = seen[:, others]
+    middle = float(np.clip(np.median(seen.mean(axis=0)), 0.01, 0.99))
+    gamma = float(np.clip(np.log(_MIDDLE) / np.log(middle), _LEAST_GAMMA, 1.0))
+    lifted: NDArray[np.float64] = shares**gamma * 255
+    return lifted
+
+
+def _stretch(layer: Layer, numbers: Mapping[str, Any]) -> NDArray[np.float64]:
+    """The values from 0 at their 2nd to 1 at their 98th percentile."""
+    if layer.plain:
+        return layer.values.astype(float) / 255
+    if numbers["low"] is None:
+        return np.zeros(layer.values.shape)
     low, high = numbers["low"], numbers["high"]
     values = np.where(layer.valid, layer.values, low).astype(float)
-    share = (values - low) / (high - low) if high > low else np.full(values.shape, 0.5)
-    bright: NDArray[np.uint8] = (np.clip(share, 0, 1) * 255).astype(np.uint8)
-    return bright
+    share: NDArray[np.float64] = np.full(values.shape, 0.5)
+    if high > low:
+        share = np.clip((values - low) / (high - low), 0, 1)
+    return share
 
 
 def _from_table(layer: Layer) -> NDArray[np.uint8]:
