@@ -2,23 +2,15 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Mapping
 from typing import Any
 
 import dagster as dg
 
 from geo_assets.model import Artifact
+from geo_assets.pictures.histogram import histogram_markdown
+from geo_assets.pictures.svg import INLINE_LIMIT, LARGE_LIMIT, markdown
 from geo_assets.store.artifact import ArtifactStore
-
-INLINE_LIMIT = 999
-"""Dagster shows Markdown inline below 1,000 characters, and behind a link from there on."""
-
-PREVIEW_LIMIT = 32 << 10
-"""Bytes of base64 that one picture may add to an event."""
-
-ALT_SHOWN = 60
-"""Characters of alternative text beside an inline picture."""
 
 
 async def artifact_metadata(
@@ -85,23 +77,12 @@ async def _pictures(store: ArtifactStore, artifact: Artifact) -> dict[str, dg.Me
     thumbnail = artifact.properties.get("thumbnail")
     if thumbnail and len(thumbnail) <= INLINE_LIMIT:
         metadata["thumbnail"] = dg.MetadataValue.md(thumbnail)
+    if histogram := histogram_markdown(artifact.properties.get("histogram", ())):
+        metadata["histogram"] = dg.MetadataValue.md(histogram)
     for stored in artifact.with_role("overview"):
         alt = str(stored.facts.get("alt", stored.name))
         body = await store.read(artifact, stored.name)
-        markdown = picture(body, stored.media_type, alt)
-        if len(markdown) <= PREVIEW_LIMIT:
-            metadata[str(stored.facts.get("title", "preview"))] = dg.MetadataValue.md(markdown)
+        shown = markdown(body, stored.media_type, alt)
+        if len(shown) <= LARGE_LIMIT:
+            metadata[str(stored.facts.get("title", "preview"))] = dg.MetadataValue.md(shown)
     return metadata
-
-
-def picture(body: bytes, media_type: str, alt: str) -> str:
-    """A picture as Markdown with a data URI, which Dagster's UI renders."""
-    data = base64.b64encode(body).decode()
-    return f"![{alt.replace('[', '(').replace(']', ')')}](data:{media_type};base64,{data})"
-
-
-def svg_markdown(svg: str, alt: str) -> str:
-    """A tiny SVG as Markdown that Dagster shows inline, or nothing if it is too long for that."""
-    short = alt if len(alt) <= ALT_SHOWN else alt[: ALT_SHOWN - 1] + "…"
-    markdown = picture(svg.encode(), "image/svg+xml", short)
-    return markdown if len(markdown) <= INLINE_LIMIT else ""

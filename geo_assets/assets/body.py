@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 
 import dagster as dg
 
+from geo_assets.assets.costs import costs
 from geo_assets.assets.many import ManyPartitions
 from geo_assets.assets.outcome import Failures, Outcome
 from geo_assets.assets.run_log import RunLog
@@ -70,13 +71,14 @@ class _Run:
     async def single(self, partition: str | None) -> list[Any]:
         """The output of a step with one partition; the I/O manager commits it."""
         with self._engine.telemetry.measure() as measure:
-            outcome = await self._one(partition, measure.snapshot, Pace(self._log.tell, "chunks"))
+            pace = Pace(self._log.tell, "chunks")
+            outcome = await self._one(partition, lambda: costs(measure), pace)
         result = outcome.result
         if result is None:
             assert outcome.error is not None
             failures = Failures()
             failures.add(partition, outcome.error)
-            raise failures.failure() from outcome.error
+            raise failures.failure(outcome.costs) from outcome.error
         version = result.artifact.version if isinstance(result, Current) else result.draft.version
         with preview_features():
             output: dg.Output[Any] = dg.Output(
@@ -96,23 +98,25 @@ class _Run:
 
         async def make(key: str) -> Outcome:
             with self._engine.telemetry.own() as share:
-                return await self._one(key, share.snapshot, _silent)
+                return await self._one(key, share.snapshot)
 
         with self._engine.telemetry.measure() as measure:
             await step.run(keys, make)
-        costs = measure.snapshot()
         if step.failures.count:
-            raise step.failures.failure(costs)
-        total = dg.AssetObservation(self._context.asset_key, metadata=costs)
+            raise step.failures.failure(costs(measure))
+        total = dg.AssetObservation(self._context.asset_key, metadata=costs(measure))
         return [total, dg.Output(None, metadata=silent_output_metadata())]
 
     async def _one(
         self,
         partition: str | None,
-        costs: Callable[[], Mapping[str, int | float]],
-        progress: Callable[[int, int], None],
+        spent: Callable[[], Mapping[str, Any]],
+        progress: Callable[[int, int], None] | None = None,
     ) -> Outcome:
-        """Make one partition; whatever goes wrong is its outcome and touches no other."""
+        """Make one partition; whatever goes wrong is its outcome and touches no other.
+
+        Without `progress` it is one of many, whose chunks are too small a step to tell.
+        """
         asset, run_id = self._context.asset_key.to_user_string(), self._context.run.run_id
         with bind(run=run_id, asset=asset, partition=partition or ""):
             try:
@@ -124,15 +128,16 @@ class _Run:
                         store=self._store,
                         engine=self._engine,
                         run_id=run_id,
-                        progress=progress,
+                        progress=progress or _silent,
+                        alone=progress is not None,
                     )
             except Exception as error:  # noqa: BLE001 - reported by `Failures`, never swallowed
                 _log.error("not made: %s", error, extra={RunLog.SKIP: True})
-                return Outcome(partition=partition, error=error)
-            outcome = Outcome(partition=partition, result=result, costs=costs())
+                return Outcome(partition=partition, error=error, costs=spent())
+            outcome = Outcome(partition=partition, result=result, costs=spent())
             _log.info("%s", outcome.told())
         return outcome
 
 
 def _silent(_done: int, _total: int) -> None:
-    """Chunks of one partition among many are too small a step to tell."""
+    """Tell nobody."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from geo_assets.assets.layer_change import layer_change
 from geo_assets.checks.vector import layer_check_spec
 from geo_assets.declarations import Layer
 from geo_assets.errors import ConfigError, InputError
@@ -18,8 +19,8 @@ from geo_assets.kernels.layers import (
     predicted_bytes,
     predicted_clean_bytes,
 )
-from geo_assets.metadata import svg_markdown
 from geo_assets.model import Artifact, Chunk, Findings, KernelResult, StoredObject, fingerprint
+from geo_assets.pictures.svg import inline
 from geo_assets.policies import CoverageRepair
 from geo_assets.production import Bench, Publication
 from geo_assets.store.artifact import ArtifactStore, ChunkReceipt, Draft
@@ -62,12 +63,25 @@ class LayerRecipe:
     ) -> Publication:
         """Clean the coverage, where that is declared, and describe the layer."""
         if self.layer.coverage is None:
-            return _publication(receipts[0].objects, receipts[0].facts)
+            return await self._published(draft, receipts[0].objects, receipts[0].facts, bench)
         built = await bench.run(await self.fetch(self._build(), bench.folder))
         cleaned = await bench.run(await self._clean(built, self.layer.coverage, bench))
         beside = [f for f in built.files if not {"data", "metadata"} & set(f.roles)]
         stored = [await draft.stage(file) for file in (*cleaned.files, *beside)]
-        return _publication(stored, {**built.facts, **cleaned.facts})
+        return await self._published(draft, stored, {**built.facts, **cleaned.facts}, bench)
+
+    async def _published(
+        self,
+        draft: Draft,
+        objects: Sequence[StoredObject],
+        facts: Mapping[str, Any],
+        bench: Bench,
+    ) -> Publication:
+        key, crs = self.layer.key, facts["crs"]
+        pictures, numbers = await layer_change(
+            draft, objects, key=key, crs=crs, store=self.store, bench=bench
+        )
+        return replace(_publication(objects, facts), pictures=pictures, numbers=numbers)
 
     def _build(self) -> Chunk:
         layer, bounds = self.layer, self.delivery.properties["layer"]["bounds"]
@@ -173,7 +187,7 @@ def _publication(objects: Sequence[StoredObject], made: Mapping[str, Any]) -> Pu
             "repair": repair,
             **({} if left is None else {"left_alone": left}),
             "geometry_types": made["geometry_types"],
-            "thumbnail": svg_markdown(checked["thumbnail"], checked["alt"]),
+            "thumbnail": inline(checked["thumbnail"], checked["alt"]),
             "numbers": {
                 "rows_delivered": made["rows"]["delivered"],
                 "rows_quarantined": made["rows"]["quarantined"],

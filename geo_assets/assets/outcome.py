@@ -9,6 +9,7 @@ from typing import Any
 
 import dagster as dg
 
+from geo_assets.assets.tile_pictures import coverage_of
 from geo_assets.errors import GeoAssetsError
 from geo_assets.production import Current, Staged
 
@@ -23,14 +24,17 @@ class Outcome:
     partition: str | None
     result: Staged | Current | None = None
     error: Exception | None = None
-    costs: Mapping[str, int | float] = field(default_factory=dict)
-    """Telemetry of the time it took, `geo_assets/...` to numbers."""
+    costs: Mapping[str, Any] = field(default_factory=dict)
+    """Telemetry of the time it took: `geo_assets/...` to numbers, and pictures."""
 
     def pictures(self) -> dict[str, Any]:
         """The pictures, which stand first in the UI."""
         result = self.result
         if isinstance(result, Current):
-            shown = {"thumbnail": result.artifact.properties.get("thumbnail")}
+            shown = {
+                "thumbnail": result.artifact.properties.get("thumbnail"),
+                "coverage": coverage_of(result.artifact),
+            }
         elif result is None:
             shown = {}
         else:
@@ -47,6 +51,7 @@ class Outcome:
             "geo_assets/outcome": "made",
             "geo_assets/chunks": result.chunks,
             "geo_assets/chunks_resumed": result.resumed,
+            **{f"geo_assets/{name}": value for name, value in result.publication.numbers.items()},
         }
 
     def told(self) -> str:
@@ -78,7 +83,7 @@ class Failures:
             self._lines.append(f"{partition or 'asset'}: {told}")
         return told
 
-    def failure(self, costs: Mapping[str, int | float] | None = None) -> dg.Failure:
+    def failure(self, costs: Mapping[str, Any] | None = None) -> dg.Failure:
         """What the step ends with.
 
         Args:

@@ -27,8 +27,8 @@ from geo_assets.kernels.join_spec import (
     Statistic,
 )
 from geo_assets.kernels.table_facts import TableSpec, table_facts
-from geo_assets.metadata import svg_markdown
 from geo_assets.model import Artifact, Chunk, fingerprint
+from geo_assets.pictures.svg import inline
 from geo_assets.production import Bench, Merged, Publication
 from geo_assets.resources import GeoStore
 from geo_assets.store.artifact import ArtifactStore, ChunkReceipt, Draft
@@ -213,7 +213,7 @@ class JoinRecipe(Merged):
             properties={
                 "rows": looked.facts["rows"],
                 "columns": looked.facts["columns"],
-                "thumbnail": svg_markdown(looked.facts["thumbnail"], looked.facts["alt"]),
+                "thumbnail": inline(looked.facts["thumbnail"], looked.facts["alt"]),
                 "texts": {"predicate": self.declared.rule.predicate, "how": self.declared.rule.how},
             },
             bbox=looked.facts["bbox"],

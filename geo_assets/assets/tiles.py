@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from geo_assets.assets.tile_pictures import coverage, difference
 from geo_assets.declarations import SceneSeries
 from geo_assets.errors import InputError
-from geo_assets.kernels.preview import grid_svg
 from geo_assets.kernels.tile_index import (
     TileIndexSpec,
     index_tiles,
@@ -17,7 +17,6 @@ from geo_assets.kernels.tile_index import (
     write_records,
 )
 from geo_assets.kernels.tiling import plan_chunks
-from geo_assets.metadata import picture
 from geo_assets.model import Artifact, Chunk, fingerprint
 from geo_assets.production import Bench, OnceByKey, Publication
 from geo_assets.store.artifact import ArtifactStore, ChunkReceipt, Draft
@@ -84,6 +83,7 @@ class TilesRecipe:
         )
         stored = [await draft.stage(file) for file in index.files]
         scene = self.scene.properties
+        pictures, numbers = await self._pictures(draft, receipts, bench)
         return Publication(
             objects=(*stored, *tiles),
             properties={
@@ -103,8 +103,22 @@ class TilesRecipe:
                 },
             },
             bbox=scene["scene"]["bbox"],
-            pictures=_coverage(await self.chunks(bench), receipts, self.scene.label),
+            pictures=pictures,
+            numbers=numbers,
         )
+
+    async def _pictures(
+        self, draft: Draft, receipts: Sequence[ChunkReceipt], bench: Bench
+    ) -> tuple[dict[str, str], dict[str, int | float]]:
+        """Drawn in a thread: a large grid takes longer than the loop may be held up."""
+        chunks = await self.chunks(bench)
+        shown = {"coverage": await asyncio.to_thread(coverage, chunks, receipts, self.scene.label)}
+        before = draft.current
+        if before is None or before.properties.get("grid") != self.series.grid.to_dict():
+            return shown, {}
+        tiles = [tile for receipt in receipts for tile in receipt.objects]
+        shown["difference"], numbers = await asyncio.to_thread(difference, before, tiles)
+        return shown, numbers
 
 
 _INDEX_BYTES = 256 << 20
@@ -133,17 +147,3 @@ async def plan_tiles(
         version=fingerprint("tiles", TILES_FORMAT, scene.version, series.config()),
         inputs={scene.label: scene.version},
     )
-
-
-def _coverage(
-    chunks: Sequence[Chunk], receipts: Sequence[ChunkReceipt], title: str
-) -> dict[str, str]:
-    """The grid, coloured by what became of each cell."""
-    cells = {cell.id: cell for chunk in chunks for cell in chunk.spec.cells}
-    states: dict[str, str] = {}
-    for receipt in receipts:
-        made = "resumed" if receipt.resumed else "made"
-        states |= {tile.facts["cell"]: made for tile in receipt.objects}
-        states |= dict.fromkeys(receipt.facts["empty"], "empty")
-    svg, alt = grid_svg(cells, states, title)
-    return {"coverage": picture(svg.encode(), "image/svg+xml", alt)}

@@ -28,8 +28,8 @@ from geo_assets.kernels.topology import (
     topology_chunk,
     topology_chunks,
 )
-from geo_assets.metadata import svg_markdown
 from geo_assets.model import Artifact, Chunk, Findings, fingerprint
+from geo_assets.pictures.svg import inline
 from geo_assets.production import Bench, Merged, Publication
 from geo_assets.resources import GeoStore
 from geo_assets.rules.topology import CoverageRules, NetworkRules, ShapeRules, TopologyRules
@@ -155,7 +155,7 @@ class TopologyRecipe(Merged):
                 "rows": findings.total,
                 "checked": findings.checked,
                 "findings": findings.as_dict(),
-                "thumbnail": svg_markdown(drawn.facts["thumbnail"], drawn.facts["alt"]),
+                "thumbnail": inline(drawn.facts["thumbnail"], drawn.facts["alt"]),
                 "numbers": {"defects": findings.total, **findings.counts},
             },
             bbox=_bbox(findings),

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 
-from geo_assets.metadata import svg_markdown
 from geo_assets.model import Findings
+from geo_assets.pictures.svg import inline
 
 _WIDTH, _HEIGHT, _MARGIN = 120, 80, 8
 _MOST = 9
@@ -45,4 +45,4 @@ def defects_picture(findings: Findings) -> str:
         f'<rect width="{_WIDTH}" height="{_HEIGHT}" fill="none" stroke="{_GREY}"/>'
         f'<g fill="{_RED}">{dots}</g></svg>'
     )
-    return svg_markdown(svg, f"{len(places)} of {findings.total} near {lats[0]:.3f}, {lons[0]:.3f}")
+    return inline(svg, f"{len(places)} of {findings.total} near {lats[0]:.3f}, {lons[0]:.3f}")

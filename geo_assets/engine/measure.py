@@ -28,13 +28,13 @@ class Share:
         self.counts: Counter[str] = Counter()
         self.seconds: defaultdict[str, float] = defaultdict(float)
         self.peaks: Counter[str] = Counter()
-        self._start = monotonic()
+        self.began = monotonic()
         self._end: float | None = None
 
     @property
     def wall_s(self) -> float:
         """Seconds since it was opened, until it was finished."""
-        return (self._end or monotonic()) - self._start
+        return (self._end or monotonic()) - self.began
 
     def finish(self) -> None:
         """Freeze the wall clock."""
@@ -78,7 +78,8 @@ class Measure(Share):
         self.longest = Longest()
         self.budget = budget
         """Bytes that chunks may use together."""
-        self._workers = workers
+        self.workers = workers
+        """Chunks that may compute at the same time."""
         self._held = 0.0
         self._samples = 0
 
@@ -116,7 +117,7 @@ class Measure(Share):
             "budget_bytes": self.budget,
             "budget_use": round(self._held / max(self._samples * self.budget, 1), 3),
             "cpu_utilisation": round(
-                self.seconds["cpu"] / max(self.wall_s * self._workers, 1e-9), 3
+                self.seconds["cpu"] / max(self.wall_s * self.workers, 1e-9), 3
             ),
         }
         return _named(values | self.highs | self._numbers())

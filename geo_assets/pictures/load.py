@@ -32,6 +32,8 @@ _ROW = 15
 _CURVE = 46
 _NAME = 24
 _MIB = 1 << 20
+_FAR = 6
+"""A limit so many times above the whole curve is told and not drawn."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,11 +82,12 @@ def load_thumbnail(load: Load) -> str:
     for row, (values, limit, colour) in enumerate(_curves(load)):
         # Few points: each costs some six bytes of the thousand.
         few = _fewer(values, 24)
-        top = max(limit * 1.15, *few, 1e-9) if few else limit or 1.0
+        top = _top(few, limit)
         y = 1 + row * 19
         body += curve(few, (0, y, 96, 16), top, colour)
-        at = y + round(16 - 16 * limit / top)
-        body += line(0, at, 96, at, LIMIT, dashed=True)
+        if limit <= top:
+            at = y + round(16 - 16 * limit / top)
+            body += line(0, at, 96, at, LIMIT, dashed=True)
     return document(97, 38, "", f'<g fill="none">{body}</g>')
 
 
@@ -103,19 +106,26 @@ def load_picture(load: Load) -> str:
              f"chunks' memory, limit {_size(load.budget)}")  # fmt: skip
     covered = (load.lag_seconds, load.memory_seconds)
     for (values, limit, colour), name, seconds in zip(_curves(load), names, covered, strict=True):
-        top = max(limit * 1.15, *values, 1e-9) if values else limit or 1.0
+        top = _top(values, limit)
         width = round(min(max(seconds, 1e-9), load.seconds) * scale)
         body += words(left, y + 10, f"{name}; most {_most(values, colour)}")
         box = (left, y + 14, max(1, width), _CURVE)
         body += curve(values, box, top, colour)
-        at = y + 14 + round(_CURVE - _CURVE * limit / top)
-        body += line(left, at, right, at, LIMIT, dashed=True)
+        if limit <= top:
+            at = y + 14 + round(_CURVE - _CURVE * limit / top)
+            body += line(left, at, right, at, LIMIT, dashed=True)
         y += _CURVE + 26
     return document(_WIDTH, y, load.alt, lettered(body))
 
 
 def _curves(load: Load) -> list[tuple[Sequence[float], float, str]]:
     return [(load.lag, LAG_LIMIT_S, VIOLET), (load.memory, float(load.budget), BLUE)]
+
+
+def _top(values: Sequence[float], limit: float) -> float:
+    """The value at the upper edge: above the limit, unless the curve would lie on the ground."""
+    most = max(values, default=0.0)
+    return max(most * 1.25, 1e-9) if 0 < most < limit / _FAR else max(limit * 1.15, most, 1e-9)
 
 
 def _fewer(values: Sequence[float], points: int) -> list[float]:

@@ -28,6 +28,8 @@ class Bench:
     folder: Path
     """The partition's own, for files in flight."""
     progress: Progress = lambda _done, _total: None
+    alone: bool = True
+    """It is not one of many partitions: a picture may cost a chunk of its own."""
 
     async def run(self, chunk: Chunk) -> KernelResult:
         """Do one chunk in a worker; its files stay until the run ends."""

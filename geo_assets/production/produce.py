@@ -62,10 +62,12 @@ async def produce(
     engine: Engine,
     run_id: str,
     progress: Progress = lambda _done, _total: None,
+    alone: bool = True,
 ) -> Staged | Current:
     """Make one partition, up to but without its commit.
 
-    `folder` holds the partition's files in flight; the caller removes it.
+    `folder` holds the partition's files in flight; the caller removes it. `alone` is false where
+    the run makes many partitions.
 
     Raises:
         Exception: The error of the first chunk given up; every other chunk that could be done is
@@ -76,7 +78,7 @@ async def produce(
         return Current(artifact=newest, inputs=recipe.inputs)
     progress = watched(recipe.asset, recipe.partition, progress)
     draft = await store.begin_after(newest, recipe.asset, recipe.partition, recipe.version)
-    bench = Bench(engine=engine, folder=folder, progress=progress)
+    bench = Bench(engine=engine, folder=folder, progress=progress, alone=alone)
     chunks = await recipe.chunks(bench)
     finished = await draft.finished()
     resumed = {chunk.id: finished[chunk.id] for chunk in chunks if chunk.id in finished}

@@ -26,6 +26,8 @@ class Publication:
     pictures: Mapping[str, str] = field(default_factory=dict)
     """Markdown by title, shown with the materialization: what is true of this run, such as
     resumed chunks, and therefore no part of the version."""
+    numbers: Mapping[str, int | float] = field(default_factory=dict)
+    """Numbers of the same kind, such as what is other than in the version before."""
 
 
 class Recipe(Protocol):

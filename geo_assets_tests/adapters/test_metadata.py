@@ -7,14 +7,9 @@ import base64
 import dagster as dg
 import pytest
 
-from geo_assets.metadata import (
-    INLINE_LIMIT,
-    PREVIEW_LIMIT,
-    artifact_metadata,
-    picture,
-    svg_markdown,
-)
+from geo_assets.metadata import artifact_metadata
 from geo_assets.model import Artifact, OutputFile
+from geo_assets.pictures.svg import LARGE_LIMIT
 from geo_assets.store.artifact import ArtifactStore
 from geo_assets.store.objects import open_store
 
@@ -62,7 +57,7 @@ async def test_a_preview_is_a_data_uri_with_its_alternative_text(store, tmp_path
 
 
 async def test_a_picture_that_would_bloat_the_event_log_is_left_out(store, tmp_path):
-    artifact = await published(store, tmp_path, preview=bytes(PREVIEW_LIMIT), thumbnail="x" * 1000)
+    artifact = await published(store, tmp_path, preview=bytes(LARGE_LIMIT), thumbnail="x" * 1000)
     shown = await artifact_metadata(store, artifact)
     assert not {"map", "thumbnail"} & shown.keys()
     small = "![x](data:image/svg+xml;base64,)"
@@ -71,7 +66,8 @@ async def test_a_picture_that_would_bloat_the_event_log_is_left_out(store, tmp_p
     assert (await artifact_metadata(store, artifact))["thumbnail"].value == small
 
 
-def test_markdown_is_inline_or_absent():
-    assert len(svg_markdown("<svg/>" * 20, "alt" * 200)) <= INLINE_LIMIT
-    assert svg_markdown("<svg/>" * 500, "alt") == ""
-    assert picture(b"<svg/>", "image/svg+xml", "a]b").startswith("![a)b](data:image/svg+xml;")
+async def test_a_histogram_of_the_bands_is_shown(store, tmp_path):
+    bands = [{"name": "band 1", "low": 1.0, "high": 9.0, "histogram": [1, 5, 9, 2]}]
+    artifact = await published(store, tmp_path, histogram=bands)
+    shown = (await artifact_metadata(store, artifact))["histogram"].value
+    assert shown.startswith("![band 1 1 to 9](data:image/svg+xml;base64,")

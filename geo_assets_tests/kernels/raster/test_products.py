@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import json
 import re
-import xml.etree.ElementTree as ET
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,7 @@ import rasterio
 from rasterio.transform import Affine
 
 from geo_assets.grids import SquareGrid
-from geo_assets.kernels.preview import PREVIEW_BYTES, PreviewSpec, draw_raster, grid_svg
+from geo_assets.kernels.preview import PREVIEW_BYTES, PreviewSpec, draw_raster
 from geo_assets.kernels.tile_index import TileIndexSpec, index_tiles, tile_record, write_records
 from geo_assets_tests.kernels.raster.oracle import UTM, MakeScene, cut_all
 
@@ -140,24 +139,3 @@ def test_a_picture_of_nothing(make_scene: MakeScene, tmp_path: Path) -> None:
     scene = make_scene(values=np.zeros((1, 50, 50), np.uint8), dtype="uint8", nodata=0)
     result = draw_raster(PreviewSpec(files=(scene,), title="empty"), tmp_path)
     assert result.facts["alt"] == "empty: 0% with data"
-
-
-@pytest.mark.parametrize("side", [3, 60, 200])
-def test_the_grid_picture_is_small_whatever_the_grid(side: int) -> None:
-    cells = {cell.id: cell for c in range(side) for r in range(side) for cell in [GRID.cell(c, r)]}
-    kinds = ("made", "empty", "failed", "resumed")
-    states = {name: kinds[place % 4] for place, name in enumerate(cells)}
-    svg, alt = grid_svg(cells, states, "scene <1>")
-    assert len(svg.encode()) <= 8 << 10
-    root = ET.fromstring(svg)
-    assert root.find("{http://www.w3.org/2000/svg}title").text == alt
-    assert alt.startswith(f"scene <1>: {side * side} cells, ")
-    assert "#d64545" in svg, "a failed cell is never hidden"
-    for word in ("made", "without data", "failed", "kept"):
-        assert word in alt
-
-
-def test_the_grid_picture_has_north_up() -> None:
-    cells = {cell.id: cell for cell in (GRID.cell(0, 0), GRID.cell(0, 5))}
-    svg, _ = grid_svg(cells, {"0/5": "made", "0/0": "failed"}, "x")
-    assert re.search(r'#2a9d8f"[^>]*d="M0 0h', svg), "the northern cell is at the top"
