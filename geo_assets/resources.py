@@ -13,6 +13,7 @@ from pydantic import Field, PrivateAttr
 
 from geo_assets.engine import log
 from geo_assets.engine.engine import Engine
+from geo_assets.observability import exporting
 from geo_assets.settings import Settings
 from geo_assets.sources import Sources
 from geo_assets.store.artifact import ArtifactStore
@@ -72,6 +73,9 @@ class GeoEngine(dg.ConfigurableResource[None]):
     )
     scratch: str = Field(description="Folder for files in flight.")
     log_format: str = Field(default="console", description="console or json")
+    log_level: str = Field(default="info", description="debug, info, warning or error")
+    otel: str = Field(default="", description="OTLP endpoint for spans; empty sends none.")
+    prometheus: str = Field(default="", description="Pushgateway for metrics; empty pushes none.")
 
     _engine: Engine | None = PrivateAttr(default=None)
 
@@ -84,6 +88,9 @@ class GeoEngine(dg.ConfigurableResource[None]):
             partitions=settings.partitions,
             scratch=str(settings.scratch),
             log_format=settings.log_format,
+            log_level=settings.log_level,
+            otel=settings.otel,
+            prometheus=settings.prometheus,
         )
 
     @asynccontextmanager
@@ -91,15 +98,20 @@ class GeoEngine(dg.ConfigurableResource[None]):
         self, context: dg.InitResourceContext
     ) -> AsyncIterator["GeoEngine"]:
         """Open the engine for the run and close it with it."""
-        del context
         settings = Settings(
             workers=self.workers,
             memory_bytes=self.memory_bytes,
             scratch=Path(self.scratch),
             log_format=self.log_format,
+            log_level=self.log_level,
+            otel=self.otel,
+            prometheus=self.prometheus,
         )
-        log.configure(settings.log_format)
-        async with Engine.open(settings) as engine:
+        log.configure(settings.log_format, level=settings.log_level)
+        async with (
+            Engine.open(settings) as engine,
+            exporting(settings, engine, context.run.run_id if context.run else ""),
+        ):
             self._engine = engine
             try:
                 yield self

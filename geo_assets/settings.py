@@ -51,6 +51,14 @@ class Settings:
     """Folder for files in flight (`GEO_ASSETS_SCRATCH`)."""
     log_format: str = "console"
     """`console` or `json` (`GEO_ASSETS_LOG`)."""
+    log_level: str = "info"
+    """`debug` also logs each stage of a chunk and each request to an object store
+    (`GEO_ASSETS_LOG_LEVEL`)."""
+    otel: str = ""
+    """OTLP endpoint that spans are sent to, `http://collector:4318` (`GEO_ASSETS_OTEL`)."""
+    prometheus: str = ""
+    """Pushgateway that metrics are pushed to, `http://gateway:9091`
+    (`GEO_ASSETS_PROMETHEUS`)."""
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] | None = None) -> Settings:
@@ -92,6 +100,22 @@ def _choice(text: str) -> str:
     return text
 
 
+def _level(text: str) -> str:
+    if text.lower() not in ("debug", "info", "warning", "error"):
+        raise ConfigError("GEO_ASSETS_LOG_LEVEL is debug, info, warning or error", repr(text))
+    return text.lower()
+
+
+def _url(name: str) -> Callable[[str], str]:
+    def read(text: str) -> str:
+        if not text.startswith(("http://", "https://")):
+            raise ConfigError(f"{name} is the URL of a server", repr(text), "",
+                              "Write http:// or https:// before the host.")  # fmt: skip
+        return text
+
+    return read
+
+
 _READERS: dict[str, tuple[str, Callable[[str], Any]]] = {
     "SOURCE": ("source", str),
     "ROOT": ("root", str),
@@ -100,4 +124,7 @@ _READERS: dict[str, tuple[str, Callable[[str], Any]]] = {
     "MEMORY": ("memory_bytes", parse_bytes),
     "SCRATCH": ("scratch", Path),
     "LOG": ("log_format", _choice),
+    "LOG_LEVEL": ("log_level", _level),
+    "OTEL": ("otel", _url("GEO_ASSETS_OTEL")),
+    "PROMETHEUS": ("prometheus", _url("GEO_ASSETS_PROMETHEUS")),
 }

@@ -16,6 +16,7 @@ from geo_assets.assets.run_log import RunLog
 from geo_assets.dagster_internals import Interrupted, preview_features, silent_output_metadata
 from geo_assets.engine.log import bind
 from geo_assets.engine.scope import interruptible
+from geo_assets.engine.spans import span
 from geo_assets.production import Current, Recipe, produce, work_folder
 from geo_assets.progress import Pace
 from geo_assets.resources import GeoEngine, GeoStore
@@ -65,6 +66,11 @@ class _Run:
 
     async def events(self, keys: Sequence[Any]) -> list[Any]:
         """What the step has to tell Dagster."""
+        asset, run = self._context.asset_key.to_user_string(), self._context.run.run_id
+        with bind(run=run, asset=asset), span("asset", asset):
+            return await self._listening(keys)
+
+    async def _listening(self, keys: Sequence[Any]) -> list[Any]:
         async with self._log.listening():
             return await (self.single(keys[0]) if len(keys) == 1 else self.many(keys))
 
@@ -117,8 +123,7 @@ class _Run:
 
         Without `progress` it is one of many, whose chunks are too small a step to tell.
         """
-        asset, run_id = self._context.asset_key.to_user_string(), self._context.run.run_id
-        with bind(run=run_id, asset=asset, partition=partition or ""):
+        with bind(partition=partition or ""), span("partition", partition or "all"):
             try:
                 await self._store.probe()
                 async with work_folder(self._engine.scratch) as folder:
@@ -127,7 +132,7 @@ class _Run:
                         folder=folder,
                         store=self._store,
                         engine=self._engine,
-                        run_id=run_id,
+                        run_id=self._context.run.run_id,
                         progress=progress or _silent,
                         alone=progress is not None,
                     )

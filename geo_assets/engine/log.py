@@ -102,10 +102,10 @@ class JsonFormatter(logging.Formatter):
         return json.dumps(values, ensure_ascii=False)
 
 
-def configure(style: str = "console", stream: TextIO | None = None) -> None:
+def configure(style: str = "console", stream: TextIO | None = None, *, level: str = "info") -> None:
     """Send the package's records to `stream` (stderr), as `console` or `json`; again is harmless.
 
-    Level INFO, unless somebody set another one before.
+    Of that level and above, unless somebody set another one before.
     """
     handler = logging.StreamHandler(stream or sys.stderr)
     handler.set_name(_ROOT)
@@ -115,7 +115,7 @@ def configure(style: str = "console", stream: TextIO | None = None) -> None:
         logger.removeHandler(old)
     logger.addHandler(handler)
     if logger.level == logging.NOTSET:
-        logger.setLevel(logging.INFO)
+        logger.setLevel(level.upper())
 
 
 def emit(name: str, level: int, text: str, fields: Mapping[str, str]) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,10 +19,14 @@ class Text:
 
 
 def write(spec: Text, workdir: Path) -> KernelResult:
-    """A file that holds the text; the text `poison` is refused."""
+    """A file that holds the text; `poison` is refused, `talk` is talked about."""
     time.sleep(spec.seconds)
     if "poison" in spec.text:
         raise InputError("A text is harmless", repr(spec.text))
+    if "talk" in spec.text:
+        logging.getLogger("geo_assets.kernels.small").info("writing")
+        logging.getLogger("rasterio._env").warning("GDAL says hello")
+        sys.stdout.write("printed\n")
     path = workdir / "text.txt"
     path.write_text(spec.text)
     return KernelResult(files=(OutputFile.of(path, "text.txt", "text/plain"),))
