@@ -156,6 +156,8 @@ class LocalObjects:
     async def sync(self, prefix: str) -> None:
         def flush() -> None:
             folder = str(self._inside(prefix))
+            if not os.path.isdir(folder):  # noqa: PTH112 - nothing was written below it
+                return
             for below, folders, _ in os.walk(folder):
                 here = below.removeprefix(self._inner)
                 folders[:] = [name for name in folders if not is_spare(f"{here}/{name}/")]
