@@ -2,20 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import asyncio
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TypeAlias
 
 import dagster as dg
 
 from geo_assets.checks.body import CheckRule, make_checks
 from geo_assets.declarations import SceneSeries
-from geo_assets.kernels.tile_checks import TileCheckSpec, check_tiles, predicted_check_bytes
+from geo_assets.kernels.tile_checks import (
+    TileCheckSpec,
+    check_tiles,
+    places_of,
+    predicted_check_bytes,
+)
 from geo_assets.model import COG, Artifact, Chunk, StoredObject
 from geo_assets.partitions import scene_partitions
 from geo_assets.store.artifact import ArtifactStore
+from geo_assets.store.bounded import each
 
-TILES_A_CHUNK = 64
-"""Tiles that one worker looks at in one go."""
+SIDE = 8
+"""Tiles along each side of the square that one worker looks at in one go."""
+
+FILES_AT_ONCE = 8
+
+Place: TypeAlias = tuple[int, int]
+"""Tiles eastwards and southwards from the first one."""
 
 _RULES = (
     CheckRule(
@@ -36,6 +49,12 @@ _RULES = (
         description="Every tile is laid out as a cloud-optimized GeoTIFF.",
     ),
     CheckRule(
+        name="seams",
+        fact="seams",
+        description="Neighbouring tiles continue each other: no line of pixels twice or missing.",
+        severity=dg.AssetCheckSeverity.WARN,
+    ),
+    CheckRule(
         name="readable",
         fact="readable",
         description="Every block of every band of every tile can be decoded.",
@@ -49,39 +68,49 @@ def tile_checks(series: SceneSeries) -> list[dg.AssetChecksDefinition]:
 
     async def look(artifact: Artifact, store: ArtifactStore, folder: Path) -> Sequence[Chunk]:
         tiles = [item for item in artifact.with_role("data") if item.media_type == COG]
-        chunks = []
-        for number, batch in enumerate(_batches(tiles)):
-            files = [await store.local_file(artifact, tile.name, folder) for tile in batch]
-            chunks.append(_chunk(series, artifact, batch, files, number))
-        return chunks
+
+        async def local(tile: StoredObject) -> tuple[str, Path]:
+            return tile.name, await store.local_file(artifact, tile.name, folder)
+
+        files = dict(await each(local, tiles, limit=FILES_AT_ONCE))
+        return await asyncio.to_thread(_chunks, series, artifact, tiles, files)
 
     key = dg.AssetKey(["core", series.name])
     return [make_checks(key, _RULES, look, scene_partitions(series))]
 
 
-def _batches(tiles: Sequence[StoredObject]) -> Iterator[Sequence[StoredObject]]:
-    for start in range(0, len(tiles), TILES_A_CHUNK):
-        yield tiles[start : start + TILES_A_CHUNK]
-
-
-def _chunk(
+def _chunks(
     series: SceneSeries,
     artifact: Artifact,
-    batch: Sequence[StoredObject],
-    files: Sequence[Path],
-    number: int,
-) -> Chunk:
-    places = [(tile.facts["column"], tile.facts["row"]) for tile in batch]
-    spec = TileCheckSpec(
-        files=tuple(files),
-        names=tuple(tile.name for tile in batch),
-        cells=tuple(series.grid.cell(column, row) for column, row in places),
-        crs=artifact.properties["crs"],
-        deep=True,
-    )
-    return Chunk(
-        id=f"tiles-{number}",
-        kernel=check_tiles,
-        spec=spec,
-        predicted_bytes=predicted_check_bytes(),
-    )
+    tiles: Sequence[StoredObject],
+    files: Mapping[str, Path],
+) -> list[Chunk]:
+    """Squares of neighbouring tiles, each with the tiles right of and below it."""
+    cells = [series.grid.cell(tile.facts["column"], tile.facts["row"]) for tile in tiles]
+    by_place = dict(zip(places_of(cells), zip(tiles, cells, strict=True), strict=True))
+    squares: dict[Place, list[Place]] = {}
+    for x, y in sorted(by_place):
+        squares.setdefault((x // SIDE, y // SIDE), []).append((x, y))
+    chunks = []
+    for number, places in enumerate(squares.values()):
+        near = {(x + 1, y) for x, y in places} | {(x, y + 1) for x, y in places}
+        beside = sorted((near & set(by_place)) - set(places))
+        spec = TileCheckSpec(
+            files=tuple(files[by_place[place][0].name] for place in places),
+            names=tuple(by_place[place][0].name for place in places),
+            cells=tuple(by_place[place][1] for place in places),
+            beside=tuple(files[by_place[place][0].name] for place in beside),
+            beside_names=tuple(by_place[place][0].name for place in beside),
+            beside_cells=tuple(by_place[place][1] for place in beside),
+            crs=artifact.properties["crs"],
+            deep=True,
+        )
+        chunks.append(
+            Chunk(
+                id=f"tiles-{number}",
+                kernel=check_tiles,
+                spec=spec,
+                predicted_bytes=predicted_check_bytes(),
+            )
+        )
+    return chunks

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from geo_assets.grids import Cell
 from geo_assets.model import KernelResult
 
-RULES = ("readable", "grid", "pixel_type", "nodata", "cog")
+RULES = ("readable", "grid", "pixel_type", "nodata", "cog", "seams")
 """What is checked, in the order of the facts."""
 
 
@@ -21,7 +22,13 @@ class TileCheckSpec:
     names: tuple[str, ...]
     """What defects call them, in the same order."""
     cells: tuple[Cell, ...] = ()
-    """Where each must lie, in the same order; empty does not check the grid."""
+    """Where each must lie, in the same order; empty checks neither the grid nor seams."""
+    beside: tuple[Path, ...] = ()
+    """Tiles right of and below these, of which only the seams with these are checked."""
+    beside_names: tuple[str, ...] = ()
+    """What defects call them, in the same order."""
+    beside_cells: tuple[Cell, ...] = ()
+    """Where they lie, in the same order."""
     crs: str | None = None
     """The CRS of the cells, as WKT."""
     dtype: str | None = None
@@ -53,6 +60,23 @@ def check_tiles(spec: TileCheckSpec, workdir: Path) -> KernelResult:  # noqa: AR
     return check(spec)
 
 
+def places_of(cells: Sequence[Cell]) -> list[tuple[int, int]]:
+    """Where cells of one grid lie: whole cells eastwards and southwards from the first one."""
+    if not cells:
+        return []
+    left, bottom, right, top = cells[0].bounds
+    return [
+        (
+            round((cell.bounds[0] - left) / (right - left)),
+            round((top - cell.bounds[3]) / (top - bottom)),
+        )
+        for cell in cells
+    ]
+
+
 def predicted_check_bytes() -> int:
-    """Memory a check needs on top of a resting worker: GDAL's cache and a block of all bands."""
+    """Memory a check needs on top of a resting worker.
+
+    GDAL's cache, a block of all bands, and the edges of some 80 tiles of a few bands.
+    """
     return 256 << 20

@@ -65,7 +65,7 @@ def kinds(findings: dict[str, Findings]) -> set[str]:
 def test_a_sound_tile_has_no_defects(spec: TileCheckSpec) -> None:
     findings = run(spec)
     assert kinds(findings) == set()
-    assert all(found.checked for found in findings.values())
+    assert [rule for rule, found in findings.items() if not found.checked] == ["seams"]
 
 
 def test_a_block_that_cannot_be_decoded_is_located(spec: TileCheckSpec) -> None:

@@ -79,7 +79,7 @@ def test_partitions_of_a_range_name_the_versions_that_they_read(done):
 
 def test_every_check_speaks_for_every_partition(done):
     scenes = verdicts(done.scenes, "core", "scene_tiles")
-    names = {"grid", "nodata", "cog", "readable", "objects", "geoparquet", "value_drift"}
+    names = {"grid", "nodata", "cog", "readable", "seams", "objects", "geoparquet", "value_drift"}
     assert set(scenes) == {(name, date) for name in names for date in (*DATES, None)}
     assert all(scenes.values())
     events = verdicts(done.events, "core", "events")
