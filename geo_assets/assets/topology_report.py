@@ -36,7 +36,7 @@ from geo_assets.rules.topology import CoverageRules, NetworkRules, ShapeRules, T
 from geo_assets.store.artifact import ArtifactStore, ChunkReceipt, Draft
 from geo_assets.upstream import Upstream
 
-TOPOLOGY_FORMAT = 1
+TOPOLOGY_FORMAT = 2
 """Raised when the same layer and rules give another report than before."""
 
 
@@ -49,6 +49,7 @@ def topology_report_asset(
     tolerance_m: float = 0.001,
     sliver_width_m: float = 0.0,
     geometry_types: Sequence[str] = (),
+    orientation: str | None = None,
     network: NetworkRules | None = None,
     owners: Sequence[str] = (),
 ) -> dg.Definitions:
@@ -65,7 +66,9 @@ def topology_report_asset(
             gaps. None checks features alone.
         tolerance_m: Overlaps and gaps up to this width are unmatched edges.
         sliver_width_m: Polygons nowhere wider than this are slivers; 0 looks for none.
-        geometry_types: Types allowed.
+        geometry_types: Types allowed; multi types that are not among them are `multipart`.
+        orientation: `ccw` or `cw`: the direction of shells, holes run the other way; None allows
+            both.
         network: For lines that form a network: what must hold.
         owners: Dagster owners: `team:geo` or an e-mail address.
 
@@ -76,7 +79,8 @@ def topology_report_asset(
         raise ConfigError("A layer is a coverage of polygons or a network of lines", "both",
                           f"topology_report_asset(name={name!r})")  # fmt: skip
     rules = TopologyRules(
-        shape=ShapeRules(geometry_types=tuple(geometry_types), sliver_width_m=sliver_width_m),
+        shape=ShapeRules(geometry_types=tuple(geometry_types), sliver_width_m=sliver_width_m,
+                         orientation=orientation),
         coverage=None if gap_width_m is None
         else CoverageRules(gap_width_m=gap_width_m, tolerance_m=tolerance_m),
         network=network,

@@ -21,10 +21,10 @@ from geo_assets.kernels.spool import geometry_column
 from geo_assets.model import PARQUET, Defect, Findings, KernelResult, OutputFile
 from geo_assets.rules.coverage import (
     coverage_defects,
-    duplicate_pairs,
     polygonal,
     void_areas,
 )
+from geo_assets.rules.duplicates import duplicate_pairs
 from geo_assets.rules.found import Geometries, Metric, Rows, wider_than
 from geo_assets.rules.gaps import gaps
 from geo_assets.rules.geo_metadata import GeoColumn

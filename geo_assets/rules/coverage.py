@@ -15,6 +15,7 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
+from geo_assets.rules.duplicates import without_duplicates
 from geo_assets.rules.found import Found, Geometries, Metric, Rows, wider_than, widths
 from geo_assets.rules.segments import Segments, unpaired_segments
 from geo_assets.rules.topology import CoverageRules
@@ -70,10 +71,7 @@ def coverage_defects(
     if not len(geometries):
         return CoverageFindings(found=(), loose=Segments.none(), flagged=rows)
     tolerance = metric.small_units(rules.tolerance_m)
-    pairs = duplicate_pairs(geometries, tolerance)
-    found = [_duplicate(geometries, rows, pair) for pair in pairs if owned[pair[1]]]
-    keep = np.ones(len(geometries), np.bool_)
-    keep[pairs[:, 1]] = False
+    found, keep = without_duplicates(geometries, rows, owned, tolerance, metric)
     geometries, rows, owned = geometries[keep], rows[keep], owned[keep]
 
     loose = unpaired_segments(geometries)
@@ -93,33 +91,6 @@ def coverage_defects(
         loose = loose.where(np.zeros(len(loose), np.bool_))
     loose = Segments(start=loose.start, end=loose.end, owner=rows[loose.owner])
     return CoverageFindings(found=tuple(found), loose=loose, flagged=rows[flagged])
-
-
-def duplicate_pairs(polygons: Geometries, tolerance: float) -> NDArray[np.int64]:
-    """Pairs (first, second), shape (m, 2), of polygons whose outlines are equal within `tolerance`.
-
-    Each polygon that repeats an earlier one appears once as `second`, with the earliest.
-    """
-    bounds = shapely.bounds(polygons)
-    middle = shapely.points((bounds[:, :2] + bounds[:, 2:]) / 2)
-    if not len(polygons):
-        return np.empty((0, 2), np.int64)
-    # Boxes that differ by at most t on each side have centres within t * sqrt(2).
-    reach = max(tolerance * 1.5, np.abs(bounds).max() * 1e-15)
-    one, other = shapely.STRtree(middle).query(middle, predicate="dwithin", distance=reach)
-    ahead = one < other
-    one, other = one[ahead], other[ahead]
-    alike = (np.abs(bounds[one] - bounds[other]) <= tolerance).all(axis=1)
-    one, other = one[alike], other[alike]
-    same = shapely.equals_exact(polygons[one], polygons[other], tolerance, normalize=True)
-    rest = np.flatnonzero(~same)
-    if len(rest):
-        borders = shapely.boundary(polygons[one[rest]]), shapely.boundary(polygons[other[rest]])
-        same[rest] = shapely.hausdorff_distance(*borders) <= tolerance
-    one, other = one[same], other[same]
-    order = np.lexsort((one, other))
-    second, first = np.unique(other[order], return_index=True)
-    return np.column_stack([one[order][first], second])
 
 
 def _suspects(
@@ -235,14 +206,6 @@ def _edge(names: tuple[int, ...], lines: Geometries) -> Found:
     geometry = shapely.multilinestrings(shapely.get_parts(lines))
     return Found(kind="unmatched_edge", rows=names, geometry=geometry,
                  detail="The vertices of the two sides are not the same.")  # fmt: skip
-
-
-def _duplicate(polygons: Geometries, rows: Rows, pair: NDArray[np.int64]) -> Found:
-    first, second = polygons[pair]
-    exact = bool(shapely.equals_exact(first, second, 0.0, normalize=True))
-    detail = "The same outline." if exact else "The same outline within tolerance."
-    names = tuple(int(row) for row in rows[pair])
-    return Found(kind="duplicate", rows=names, geometry=second, detail=detail)
 
 
 def _alone(polygons: Geometries, loose: Segments, tree: shapely.STRtree, near: float) -> Mask:

@@ -32,7 +32,8 @@ class Found:
     geometry: Any
     """The place, a shapely geometry in the layer's CRS; None where the feature has no place."""
     size_m: float | None = None
-    """Metres: a width, a length or a distance, as the kind says."""
+    """Metres: a width, a length or a distance, as the kind says. Of what concerns a feature as a
+    whole it is the longer side of the feature's box."""
     area_m2: float | None = None
     """Square metres of the place, where it is an area."""
     detail: str = ""
@@ -81,6 +82,10 @@ class Metric:
         moved = (coordinates - centre[index]) * self._scale(centre[:, 1])[index]
         scaled: Geometries = shapely.set_coordinates(geometries.copy(), moved)
         return scaled
+
+    def length(self, distance: float, place: shapely.Point) -> float:
+        """A distance in layer units, to any side of a place, in metres; at most."""
+        return distance * float(self._scale(np.array([place.y])).max())
 
     def units(self, metres: float) -> float:
         """A distance in layer units that is at least `metres` everywhere in the layer."""

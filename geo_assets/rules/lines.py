@@ -1,4 +1,4 @@
-"""Rules of a line network: ends that meet nothing, and ends that nearly meet something."""
+"""Rules of a line network: lines delivered twice, ends that meet nothing or nearly something."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
+from geo_assets.rules.duplicates import without_duplicates
 from geo_assets.rules.found import Found, Geometries, Metric, Rows
 from geo_assets.rules.topology import NetworkRules
 
@@ -15,11 +16,13 @@ from geo_assets.rules.topology import NetworkRules
 def network_defects(
     lines: Geometries, rows: Rows, owned: NDArray[np.bool_], rules: NetworkRules, metric: Metric
 ) -> Iterator[Found]:
-    """Ends of the owned lines: `unconnected_end` and `dangle`.
+    """Findings about the owned lines: `duplicate`, `unconnected_end` and `dangle`.
+
+    A line that repeats an earlier one is a duplicate, and is left out of all else.
 
     An end is connected when it touches another line, or the rest of its own. An end that touches
     nothing but lies within the snapping distance of another line (short of it or past a crossing)
-    is unconnected; its size is the distance.
+    is unconnected; its size is the distance. The size of a dangle is its line's length.
 
     Args:
         lines: Shape (n,): LineStrings and MultiLineStrings, in ascending order of `rows`.
@@ -28,6 +31,11 @@ def network_defects(
         rules: What is declared.
         metric: Metres in the layer's CRS.
     """
+    found, keep = without_duplicates(
+        lines, rows, owned, metric.small_units(rules.tolerance_m), metric
+    )
+    yield from found
+    lines, rows, owned = lines[keep], rows[keep], owned[keep]
     parts, index = shapely.get_parts(lines, return_index=True)
     ends, part = _ends(parts, owned[index])
     if not len(ends):
@@ -57,7 +65,8 @@ def network_defects(
                         size_m=float(gap[which]),
                         detail=f"The end misses another line by {gap[which]:.3g} m.")  # fmt: skip
         elif rules.dangles:
-            yield Found(kind="dangle", rows=(own,), geometry=ends[at],
+            length = shapely.length(metric.metres(parts[part[at] : part[at] + 1]))[0]
+            yield Found(kind="dangle", rows=(own,), geometry=ends[at], size_m=float(length),
                         detail="The end touches no other line.")  # fmt: skip
 
 

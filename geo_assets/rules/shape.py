@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import numpy as np
 import shapely
@@ -76,11 +77,22 @@ def shape_defects(
 
     Args:
         geometries: Shape (n,), in the CRS of `metric`.
-        rows: Their positions in the layer.
+        rows: Their positions in the layer, ascending.
         valid: Which of them are valid and not empty: the dearest test, so it is made once.
         rules: What is declared.
         metric: Metres in the layer's CRS.
     """
+    for one in _defects(geometries, rows, valid, rules, metric):
+        if one.size_m is None and one.geometry is not None:
+            at = np.searchsorted(rows, one.rows)
+            yield replace(one, size_m=_extent(geometries[at], metric))
+        else:
+            yield one
+
+
+def _defects(
+    geometries: Geometries, rows: Rows, valid: Mask, rules: ShapeRules, metric: Metric
+) -> Iterator[Found]:
     good = usable(geometries, valid)
     yield from _absent(geometries[~good], rows[~good])
     geometries, rows, valid = geometries[good], rows[good], valid[good]
@@ -236,6 +248,12 @@ def _each(
         yield Found(
             kind=kind, rows=(int(rows[at]),), geometry=_point(geometries[at]), detail=detail
         )
+
+
+def _extent(feature: Geometries, metric: Metric) -> float:
+    """The longer side of the box around one feature, metres."""
+    west, south, east, north = shapely.total_bounds(metric.metres(feature))
+    return float(max(east - west, north - south))
 
 
 def _point(geometry: shapely.Geometry) -> shapely.Point:

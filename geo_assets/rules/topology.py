@@ -76,7 +76,7 @@ class NetworkRules:
     @property
     def halo_m(self) -> float:
         """How far from a line's bounding box anything can matter for its findings."""
-        return self.snap_m
+        return self.snap_m + _SAFETY * self.tolerance_m
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,7 +7,8 @@ import pytest
 import shapely
 
 from geo_assets.errors import ConfigError
-from geo_assets.rules.coverage import coverage_defects, duplicate_pairs, polygonal
+from geo_assets.rules.coverage import coverage_defects, polygonal
+from geo_assets.rules.duplicates import duplicate_pairs
 from geo_assets.rules.found import Found, Metric
 from geo_assets.rules.gaps import gaps
 from geo_assets.rules.topology import CoverageRules

@@ -32,7 +32,7 @@ def test_a_closed_chain_has_no_loose_end() -> None:
 
 def test_an_end_that_meets_nothing_dangles() -> None:
     cross = [line((0, 0), (10, 0)), line((10, 0), (20, 0))]
-    assert examine(cross) == [("dangle", (0,), None), ("dangle", (1,), None)]
+    assert examine(cross) == [("dangle", (0,), 10.0), ("dangle", (1,), 10.0)]
     assert examine(cross, dangles=False) == []
 
 
@@ -55,14 +55,35 @@ def test_the_nearest_line_is_named() -> None:
 
 def test_a_line_may_end_on_itself() -> None:
     balloon = line((0, 0), (5, 0), (10, 5), (15, 0), (10, -5), (5, 0))
-    assert examine([balloon]) == [("dangle", (0,), None)]
+    assert examine([balloon]) == [("dangle", (0,), balloon.length)]
     lollipop = line((0, 0), (20, 0), (20, 5), (10, 5), (10, 0))
-    assert examine([lollipop]) == [("dangle", (0,), None)]
+    assert examine([lollipop]) == [("dangle", (0,), lollipop.length)]
 
 
 def test_parts_of_one_feature_connect() -> None:
     both = shapely.MultiLineString([[(0, 0), (10, 0)], [(10, 0), (10, 9), (0, 0)]])
     assert examine([both]) == []
+
+
+AGAIN = {
+    "the same": ((0, 0), (10, 0)),
+    "the other way": ((10, 0), (0, 0)),
+    "half a millimetre off": ((0, 0.0005), (10, 0.0005)),
+    "with one vertex more": ((0, 0), (5, 0.0005), (10, 0)),
+}
+
+
+@pytest.mark.parametrize("how", AGAIN)
+def test_a_line_delivered_twice_is_a_duplicate_and_holds_no_end(how: str) -> None:
+    again = line(*AGAIN[how])
+    found = examine([line((0, 0), (10, 0)), line((0, 30), (10, 30)), again])
+    off = 0.0005 if any(y for _, y in AGAIN[how]) else 0.0
+    dangles = [("dangle", (0,), 10.0)] * 2 + [("dangle", (1,), 10.0)] * 2
+    assert found == [*dangles, ("duplicate", (0, 2), pytest.approx(off, abs=1e-9))]
+
+
+def test_lines_that_share_both_ends_are_no_duplicates() -> None:
+    assert examine([line((0, 0), (10, 0)), line((0, 0), (5, 2), (10, 0))]) == []
 
 
 def test_distances_that_make_no_sense_are_refused() -> None:

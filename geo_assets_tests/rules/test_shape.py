@@ -59,6 +59,7 @@ def test_validity_says_why_and_where() -> None:
     (one,) = examine(shapely.Polygon([(x, y), (x + 2, y + 2), (x + 2, y), (x, y + 2)]))
     assert one.kind == "self_intersection"
     assert (one.geometry.x - x, one.geometry.y - y) == (1, 1)
+    assert one.size_m == 2
     hole = shapely.Polygon(SQUARE.exterior, [shapely.box(x + 90, y, x + 91, y + 1).exterior])
     assert kinds(hole) == ["hole_lies_outside_shell"]
 
@@ -96,6 +97,16 @@ def test_slivers_are_nowhere_wide() -> None:
     (one,) = examine(sliver, sliver_width_m=2.5)
     assert (one.kind, one.size_m, one.area_m2) == ("sliver", pytest.approx(2, rel=0.02), 1000)
     assert kinds(sliver, sliver_width_m=1.9) == []
+
+
+def test_what_concerns_a_whole_feature_has_its_extent_in_metres() -> None:
+    (one,) = examine(shapely.MultiPolygon([SQUARE]), geometry_types=("Polygon",))
+    assert one.size_m == pytest.approx(10)
+    bow = shapely.Polygon([(10, 50), (10.001, 50.002), (10.001, 50), (10, 50.002)])
+    (one,) = examine(bow, "EPSG:4326")
+    assert one.size_m == pytest.approx(111_229 * 0.002, rel=1e-3)
+    (one,) = examine(shapely.Polygon())
+    assert one.size_m is None
 
 
 def test_places_outside_the_crs() -> None:

@@ -123,7 +123,7 @@ PUBLIC = {
     freshness_check: ("asset", "max_age", "partitions", "severity"),
     topology_report_asset: (
         "name", "layer", "key", "gap_width_m", "tolerance_m", "sliver_width_m", "geometry_types",
-        "network", "owners",
+        "orientation", "network", "owners",
     ),
     Layer: (
         "name", "source", "crs", "source_crs", "layer", "encoding", "xy_columns", "key", "columns",

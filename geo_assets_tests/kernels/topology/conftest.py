@@ -73,7 +73,12 @@ def write(path: Path, shapes: list[Any], crs: str = "EPSG:32633", *, covering: b
 
 
 def run(
-    layer: Path, rules: TopologyRules, folder: Path, chunk_bytes: int = 1 << 30
+    layer: Path,
+    rules: TopologyRules,
+    folder: Path,
+    chunk_bytes: int = 1 << 30,
+    *,
+    key: str = "name",
 ) -> tuple[pa.Table, KernelResult]:
     """Plan, examine every chunk, merge."""
     folder.mkdir(parents=True)
@@ -86,7 +91,7 @@ def run(
         folders[-1].mkdir()
         topology_chunk(spec, folders[-1])
     (folder / "report").mkdir()
-    result = merge_report(report_spec(plan, facts, "name", folders), folder / "report")
+    result = merge_report(report_spec(plan, facts, key, folders), folder / "report")
     return pq.read_table(result.files[0].path), result
 
 
@@ -111,7 +116,9 @@ def examine(tmp_path: Path) -> Callable[..., tuple[pa.Table, KernelResult]]:
     """`run` in a new folder each time."""
     numbers = itertools.count()
 
-    def call(layer: Path, rules: TopologyRules, chunk_bytes: int = 1 << 30) -> Any:
-        return run(layer, rules, tmp_path / f"run{next(numbers)}", chunk_bytes)
+    def call(
+        layer: Path, rules: TopologyRules, chunk_bytes: int = 1 << 30, *, key: str = "name"
+    ) -> Any:
+        return run(layer, rules, tmp_path / f"run{next(numbers)}", chunk_bytes, key=key)
 
     return call

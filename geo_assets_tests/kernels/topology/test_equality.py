@@ -15,7 +15,7 @@ import shapely
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from geo_assets.rules.coverage import duplicate_pairs
+from geo_assets.rules.duplicates import duplicate_pairs
 from geo_assets.rules.topology import CoverageRules, TopologyRules
 
 GAP, TOLERANCE = 120.0, 0.001

@@ -14,6 +14,7 @@ import shapely
 from pyproj import Geod, Transformer
 
 from geo_assets.errors import InputError
+from geo_assets.rules.schema import conformance
 from geo_assets.rules.topology import CoverageRules, NetworkRules, ShapeRules, TopologyRules
 
 SIDE = 8
@@ -97,6 +98,11 @@ def test_sizes_are_metres_and_places_are_degrees(
     assert rows["overlap"]["size_m"] == pytest.approx(2 * circle.length, rel=0.03)
     hole = shapely.difference(planting.coverage(SIDE)[9], shapes[9])
     assert rows["gap"]["area_m2"] == pytest.approx(hole.area, rel=1e-9)
+    assert rows["duplicate"]["size_m"] == 0
+    assert rows["self_intersection"]["size_m"] == pytest.approx(1100, abs=500)
+    without = {kind for kind, row in rows.items() if row["size_m"] is None}
+    assert without == {"null_geometry", "empty_geometry", "non_finite"}
+    assert without == {kind for kind, row in rows.items() if row["lon"] is None}
     place = shapely.from_wkb(rows["gap"]["geometry"])
     to_lonlat = Transformer.from_crs(32633, 4326, always_xy=True)
     lon, lat = to_lonlat.transform(place.centroid.x, place.centroid.y)
@@ -110,6 +116,10 @@ def test_the_report_is_a_geoparquet_layer(tmp_path: Path, planting: Any, examine
     assert frame.crs == "EPSG:32633"
     assert set(frame.geom_type.dropna()) >= {"Polygon", "MultiPolygon", "MultiLineString", "Point"}
     assert frame[frame.kind == "null_geometry"].geometry.isna().all()
+    assert list(conformance(result.files[0].path)) == []
+    west, south, _, _ = frame.total_bounds
+    corner = gpd.read_parquet(result.files[0].path, bbox=(west, south, west + 1, south + 1))
+    assert corner["kind"].tolist() == ["degrees_in_projected_crs"], "a viewer reads by bounding box"
 
 
 def test_a_clean_layer_has_an_empty_report(tmp_path: Path, planting: Any, examine: Any) -> None:
@@ -194,11 +204,13 @@ def test_networks_are_examined_with_a_halo(tmp_path: Path, planting: Any, examin
     start = rng.uniform(0, 1000, (80, 2)) + planting.ORIGIN
     ends = start + rng.uniform(-90, 90, (80, 2))
     lines = list(shapely.linestrings(np.stack([start, ends], 1)))
+    lines += [shapely.reverse(lines[at]) for at in (3, 30, 31)]
     layer = planting.write(tmp_path / "layer.parquet", lines)
     rules = TopologyRules(network=NetworkRules(snap_m=5.0))
     table, _ = examine(layer, rules)
-    assert {"dangle", "unconnected_end"} <= planting.pairs(table).keys()
-    assert table.equals(examine(layer, rules, 400)[0])
+    assert {"dangle", "duplicate", "unconnected_end"} <= planting.pairs(table).keys()
+    for chunk_bytes in (150, 400, 1500):
+        assert table.equals(examine(layer, rules, chunk_bytes)[0])
 
 
 def test_mixed_types_are_one_finding_of_the_layer(
