@@ -97,7 +97,7 @@ def test_every_shipped_asset_is_described_and_its_key_is_its_layer_and_name():
         (lambda: raster_tiles_asset(source="scenes/*.tif", grid=GRID), "Put {scene}"),
         (lambda: raster_tiles_asset(source="{scene}.tif", grid=GRID, resampling="best"), "nearest"),
         (lambda: vector_layer_asset("x", source="x.gpkg", crs="EPSG:0"), "CRS that PROJ knows"),
-        (lambda: vector_layer_asset("x", source="{partition}.gpkg", crs="EPSG:4326"), "Give both"),
+        (lambda: vector_layer_asset("x", source="{partition}.gpkg", crs="EPSG:4326"), "together"),
         (lambda: vector_layer_asset("x", source="x.csv", crs="EPSG:4326", invalid="no"), "keep"),
         (lambda: TileMatrixGrid("WebMercator", 3), "WebMercatorQuad"),
     ],
