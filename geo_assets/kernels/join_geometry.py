@@ -12,6 +12,12 @@ from geo_assets.kernels.label_grid import Array
 
 _POINT = np.dtype([("order", "u1"), ("type", "<u4"), ("x", "<f8"), ("y", "<f8")])
 _POINT_Z = np.dtype([("order", "u1"), ("type", "<u4"), ("x", "<f8"), ("y", "<f8"), ("z", "<f8")])
+_FIRST = np.array([0, 5, 9, 13, 14, 18, 22, 0])
+"""Where the first coordinate of a WKB geometry is, by its type; 0 if that is not fixed."""
+_MULTIPLE = 4
+"""From this type on there are parts, each with a byte order of its own."""
+_SMALLEST = 20
+"""No geometry with a coordinate has fewer bytes than one more."""
 _HEADERS = {21: (_POINT, (1,)), 29: (_POINT_Z, (1001, 0x80000001))}
 
 
@@ -63,6 +69,39 @@ def _fixed_points(geometry: pa.Array) -> tuple[Array, Array] | None:
     x, y = np.full(len(geometry), np.nan), np.full(len(geometry), np.nan)
     x[valid], y[valid] = points["x"], points["y"]
     return x, y
+
+
+def wkb_bytes(geometry: pa.Array) -> tuple[Array, Array]:
+    """(n + 1,) where each geometry starts, and the bytes of all; no copy."""
+    wide = pa.types.is_large_binary(geometry.type)
+    _, offsets, data = geometry.buffers()
+    first, kind = geometry.offset, np.int64 if wide else np.int32
+    at = np.zeros(1, kind) if offsets is None else np.frombuffer(offsets, kind)
+    held = np.zeros(0, np.uint8) if data is None else np.frombuffer(data, np.uint8)
+    return at[first : first + len(geometry) + 1], held
+
+
+def anchors(geometry: pa.Array) -> Array:
+    """(n, 2) the first x, y of each WKB geometry; NaN where a look at the bytes does not tell.
+
+    That is: null, empty, big-endian, with an SRID, or of a type without a fixed place for it.
+    """
+    xy = np.full((len(geometry), 2), np.nan)
+    at, data = wkb_bytes(geometry)
+    if data.size <= _SMALLEST:
+        return xy
+    codes = np.ndarray((data.size - 4,), "<u4", data, strides=(1,))
+    pairs = np.ndarray((data.size - 15,), "<c16", data, strides=(1,))
+    rows = np.flatnonzero(np.diff(at) > _SMALLEST)
+    rows = rows[data[at[rows]] == 1]
+    code = codes[at[rows] + 1]
+    kind = np.where(code & 0x20000000, 0, (code & 0x0FFFFFFF) % 1000)
+    place = _FIRST[np.minimum(kind, len(_FIRST) - 1)]
+    known = (place > 0) & (place + 16 <= np.diff(at)[rows])
+    known &= (kind < _MULTIPLE) | (data[at[rows] + np.where(known, 9, 0)] == 1)
+    rows = rows[known]
+    xy[rows] = pairs[at[rows] + place[known]].view(np.float64).reshape(-1, 2)
+    return xy
 
 
 def decode(geometry: pa.Array, project: Project | None, where: str) -> Array:

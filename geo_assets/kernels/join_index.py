@@ -17,10 +17,12 @@ from geo_assets.kernels.join_layer import Layer, Project, hand_back, parse_crs
 from geo_assets.kernels.join_plan import MAX_EDGES
 from geo_assets.kernels.join_spec import JoinIndexSpec, JoinRule
 from geo_assets.kernels.label_grid import Array, LabelGrid
-from geo_assets.kernels.label_grid_build import Edges, build, make_cells
+from geo_assets.kernels.label_grid_build import build, make_cells
+from geo_assets.kernels.label_grid_edges import Edges
 from geo_assets.model import JSON, KernelResult, OutputFile
 
-_BATCH = 1 << 15
+_BATCH_BYTES = 8 << 20
+"""Geometry is looked at in batches of about so many bytes: larger temporaries are never reused."""
 _EDGES_PER_ROW = 16
 """A grid pays off from one left row per this many edges."""
 _POLYGONAL = (-1, 3, 6)
@@ -39,6 +41,8 @@ class RightIndex:
     """(rows,) coordinates of each geometry."""
     valid: Array
     """(rows,) whether each geometry is valid."""
+    girth: Array
+    """(rows,) the longer side of the box of each polygon's smallest ring; 0 if not known."""
     grid: LabelGrid | None
     """Valid polygons, ready for look-ups; None where a grid does not pay off."""
     loose: Array
@@ -53,14 +57,23 @@ class RightIndex:
             table = pa.ipc.open_file(source).read_all()
         arrays = {
             name: np.asarray(np.load(folder / f"{name}.npy", mmap_mode="r"))
-            for name in ("bounds", "sizes", "valid", "loose")
+            for name in ("bounds", "sizes", "valid", "girth", "loose")
         }
         return cls(rows=table.num_rows, wkb=table.column(0), grid=grid, **arrays)
 
     def shapes(self, rows: Array) -> Array:
-        """The geometries of some rows."""
-        taken = self.wkb.take(pa.array(rows))
-        shapes: Array = shapely.from_wkb(taken.to_numpy(zero_copy_only=False))
+        """The geometries of some rows, which ascend."""
+        starts = np.cumsum([0, *(len(chunk) for chunk in self.wkb.chunks)])
+        cuts = np.searchsorted(rows, starts)
+        # Piece by piece: to take from a chunked array at once copies the whole of it first.
+        taken = [
+            chunk.take(pa.array(rows[low:high] - start)).to_numpy(zero_copy_only=False)
+            for chunk, start, low, high in zip(
+                self.wkb.chunks, starts[:-1], cuts[:-1], cuts[1:], strict=True
+            )
+            if high > low
+        ]
+        shapes: Array = shapely.from_wkb(np.concatenate([np.zeros(0, object), *taken]))
         return shapes
 
     def near(self, bounds: Array) -> Array:
@@ -80,7 +93,7 @@ def make_index(spec: JoinIndexSpec, workdir: Path) -> KernelResult:
     project, operation = layer.projection(spec.rule.crs)
     worth = min(_EDGES_PER_ROW * left.rows, MAX_EDGES) if spec.rule.predicate != "dwithin" else 0
     found = _normalise(layer, project, workdir / "right.arrow", worth)
-    for name in ("bounds", "sizes", "valid"):
+    for name in ("bounds", "sizes", "valid", "girth"):
         np.save(workdir / f"{name}.npy", getattr(found, name))
     comparable = found.sizes > 0
     cells: dict[str, Any] | None = None
@@ -116,6 +129,7 @@ class _Found:
     bounds: Array
     sizes: Array
     valid: Array
+    girth: Array
     edges: Edges | None
     """Of the valid polygons; None if not all is polygonal or there are too many."""
 
@@ -125,9 +139,9 @@ def _normalise(layer: Layer, project: Project | None, path: Path, most: int) -> 
     schema = pa.schema([("wkb", pa.large_binary())])
     facts = [(np.zeros((0, 4)), np.zeros(0, np.int32), np.zeros(0, bool))]
     parts: list[Edges] | None = [] if most else None
-    held = 0
+    held, rows = 0, int(min(max(_BATCH_BYTES / max(layer.bytes_per_row, 1.0), 64), 1 << 15))
     with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, schema) as writer:
-        for row, batch in layer.batches([layer.geometry], 0, layer.rows, _BATCH):
+        for row, batch in layer.batches([layer.geometry], 0, layer.rows, rows):
             source = batch.column(0)
             shapes = decode(source, project, layer.path.name)
             kinds, valid = shapely.get_type_id(shapes), shapely.is_valid(shapes)
@@ -146,4 +160,5 @@ def _normalise(layer: Layer, project: Project | None, path: Path, most: int) -> 
                 parts.append(Edges.of(shapes[at], at + row))
     bounds, sizes, valid = (np.concatenate(part) for part in zip(*facts, strict=True))
     edges = Edges.join(parts) if parts else None
-    return _Found(bounds=bounds, sizes=sizes, valid=valid, edges=edges)
+    girth = np.zeros(len(sizes)) if edges is None else edges.girth(len(sizes))
+    return _Found(bounds=bounds, sizes=sizes, valid=valid, girth=girth, edges=edges)

@@ -16,8 +16,8 @@ import pyarrow.parquet as pq
 
 from geo_assets.errors import ConfigError
 from geo_assets.kernels.join_blocks import portions
+from geo_assets.kernels.join_found import Pairs
 from geo_assets.kernels.join_layer import Layer, parse_crs, read_columns
-from geo_assets.kernels.join_pairs import Pairs
 from geo_assets.kernels.join_spec import JoinRule, JoinSide
 from geo_assets.kernels.label_grid import Array
 

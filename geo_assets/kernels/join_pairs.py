@@ -10,59 +10,19 @@ import pyarrow as pa
 import shapely
 
 from geo_assets.kernels.join_blocks import Blocks, Load, Shelf, fulfilled, matches, portions
-from geo_assets.kernels.join_geometry import decode, point_coordinates
+from geo_assets.kernels.join_edges import Outlines, meet
+from geo_assets.kernels.join_found import Pairs, Tally
+from geo_assets.kernels.join_geometry import anchors, decode, point_coordinates
 from geo_assets.kernels.join_index import RightIndex
 from geo_assets.kernels.join_layer import Project
 from geo_assets.kernels.join_spec import JoinRule
-from geo_assets.kernels.label_grid import Array, LabelGrid
+from geo_assets.kernels.label_grid import Array, LabelGrid, edge_ends
 from geo_assets.kernels.label_grid_boxes import Placed, place_boxes
 
 _POINT_PREDICATES = ("intersects", "within", "covered_by", "touches")
 """What a point can be to a polygon: its place decides."""
 _INSIDE = ("intersects", "within", "covered_by")
 """What a geometry in the interior of a polygon, away from the edges, is to it."""
-_FEW = 32
-"""Geometries of at most so many coordinates have all of them looked up."""
-
-
-@dataclass(frozen=True, slots=True)
-class Pairs:
-    """The complete result for the left rows from `start` to `stop` of a batch."""
-
-    start: int
-    stop: int
-    left: Array
-    """Position in the batch; ascending."""
-    right: Array
-    """Right row; ascending for the same left one."""
-    distance: Array | None = None
-    """For `nearest`, in units of the join's CRS."""
-
-
-@dataclass(slots=True)
-class Tally:
-    """How the work was done, for the facts of the chunk."""
-
-    left_rows: int = 0
-    not_comparable: int = 0
-    """Left rows that are null, empty or not finite: they never match."""
-    by_label: int = 0
-    """Left rows decided by a look at the label grid alone."""
-    box: tuple[float, float, float, float] | None = None
-    """Box of the comparable left rows in the join's CRS."""
-
-    def see(self, bounds: Array) -> None:
-        """Take note of some rows by their boxes; NaN means not comparable."""
-        self.left_rows += len(bounds)
-        known = np.isfinite(bounds).all(axis=1)
-        self.not_comparable += int(len(bounds) - known.sum())
-        if not known.all():
-            bounds = bounds[known]
-        if len(bounds):
-            own = (*bounds[:, :2].min(axis=0), *bounds[:, 2:].max(axis=0))
-            old = self.box or own
-            self.box = (min(own[0], old[0]), min(own[1], old[1]),
-                        max(own[2], old[2]), max(own[3], old[3]))  # fmt: skip
 
 
 @dataclass(slots=True)
@@ -123,7 +83,7 @@ class Finder:
             run = _Run(geometry, shapes, bounds, found.start, found.stop)
             more = [self._unsure(x, y, found.unsure_point, found.unsure_polygon)]
             more += self._against(self.loose, self.index.loose, run, extra)
-            yield _sorted(found.start, found.stop, [(point, polygon), *more])
+            yield Pairs.of(found.start, found.stop, [(point, polygon), *more])
 
     def _unsure(self, x: Array, y: Array, point: Array, polygon: Array) -> tuple[Array, Array]:
         """Those of the pairs that GEOS confirms."""
@@ -168,7 +128,8 @@ class Finder:
         """
         grid = self.index.grid
         wide = bounds + np.array([-1.0, -1.0, 1.0, 1.0]) * (self.rule.distance or 0.0) * 1.000001
-        for placed in _untried(bounds) if grid is None else place_boxes(grid, bounds):
+        known = self._anchors(geometry, shapes)
+        for placed in _untried(bounds) if grid is None else place_boxes(grid, bounds, known):
             hard = placed.untried
             near = np.setdiff1d(self._near_loose(bounds[placed.start : placed.stop])
                                 + placed.start, hard, assume_unique=True)  # fmt: skip
@@ -179,15 +140,28 @@ class Finder:
                 load[hard - placed.start] += Load.of(self.index.bounds[rows]).bound(wide[hard])
             load[near - placed.start] += len(self.index.loose)
             busy = np.union1d(hard, placed.maybe_box)
-            known = np.isfinite(bounds[placed.start : placed.stop]).all(axis=1)
-            self.tally.by_label += int(known.sum()) - len(busy)
+            finite = np.isfinite(bounds[placed.start : placed.stop]).all(axis=1)
+            self.tally.by_label += int(finite.sum()) - len(busy)
             for part in portions(load):
                 start, stop = placed.start + part.start, placed.start + part.stop
                 run = _Run(geometry, shapes, wide, start, stop)
                 found = [self._sure(placed, start, stop), self._maybe(placed, run)]
                 found += self._against(self.blocks, rows, run, hard)
                 found += self._against(self.loose, self.index.loose, run, near)
-                yield _sorted(start, stop, found)
+                yield Pairs.of(start, stop, found)
+
+    def _anchors(self, geometry: pa.Array, shapes: Array | None) -> Array | None:
+        """A point of each left geometry in the join's CRS, where one is easily told."""
+        if self.rule.predicate != "intersects" or self.index.grid is None:
+            return None
+        if shapes is None:
+            xy = anchors(geometry)
+            return xy if self.project is None else np.column_stack(self.project(*xy.T))
+        xy, owner = shapely.get_coordinates(shapes, return_index=True)
+        first = np.flatnonzero(np.diff(owner, prepend=-1))
+        known = np.full((len(shapes), 2), np.nan)
+        known[owner[first]] = xy[first]
+        return known
 
     def _sure(self, placed: Placed, start: int, stop: int) -> tuple[Array, Array]:
         part = _span(placed.sure_box, start, stop)
@@ -199,31 +173,41 @@ class Finder:
         """Those of the pairs in doubt that fulfil the predicate."""
         part = _span(placed.maybe_box, run.start, run.stop)
         left, right = placed.maybe_box[part], placed.maybe_polygon[part]
-        own, item = np.unique(left, return_inverse=True)
-        shapes = self._take(run, own)
+        first = np.diff(left, prepend=-1) != 0
+        own, item = left[first], np.cumsum(first) - 1
+        hit, at = self._by_edges(placed, part, run, own, item)
+        item = item[at]
+        used, item = np.unique(item, return_inverse=True)
+        shapes = self._take(run, own[used])
         here = ~shapely.is_missing(shapes)
         kept = here[item]
-        left, right, item = left[kept], right[kept], (np.cumsum(here) - 1)[item[kept]]
-        shapes = shapes[here]
-        hit = self._by_vertex(shapes, item, right)
-        open_ = np.flatnonzero(~hit)
-        rows, at = np.unique(right[open_], return_inverse=True)
-        hit[open_] = fulfilled(
-            self.rule, shapes, item[open_], (self.shelf.take(rows), at, self.index.sizes[rows]),
-            self.index.valid[right[open_]],
+        at, item, shapes = at[kept], (np.cumsum(here) - 1)[item[kept]], shapes[here]
+        rows, other = np.unique(right[at], return_inverse=True)
+        hit[at] = fulfilled(
+            self.rule, shapes, item, (self.shelf.take(rows), other, self.index.sizes[rows]),
+            self.index.valid[right[at]],
         )  # fmt: skip
         return left[hit], right[hit]
 
-    def _by_vertex(self, shapes: Array, item: Array, right: Array) -> Array:
-        """Pairs that intersect because a vertex of the left geometry is inside the polygon."""
-        grid, width = self.index.grid, self.index.rows
-        if self.rule.predicate != "intersects" or grid is None:
-            return np.zeros(len(item), bool)
-        small = np.flatnonzero(shapely.get_num_coordinates(shapes) <= _FEW)
-        xy, of = shapely.get_coordinates(shapes[small], return_index=True)
-        xy, of = xy[::2], of[::2]  # the more vertices, the less each of them adds
-        inside = [small[of[found.point]] * width + found.polygon for found in grid.locate(*xy.T)]
-        return np.isin(item * width + right, np.concatenate([item[:0], *inside]))
+    def _by_edges(
+        self, placed: Placed, part: slice, run: _Run, own: Array, item: Array
+    ) -> tuple[Array, Array]:
+        """(yes, positions still open) for a part of the pairs in doubt, as far as edges tell."""
+        grid, number = self.index.grid, part.stop - part.start
+        if self.rule.predicate != "intersects" or grid is None or not number:
+            return np.zeros(number, bool), np.arange(number)
+        lines = None
+        if run.shapes is None:
+            lines = Outlines.read(run.geometry.take(pa.array(own)))
+        if lines is None:
+            lines = Outlines.of(self._take(run, own))
+        edges = _span(placed.edge_pair, part.start, part.stop)
+        pair, start = placed.edge_pair[edges] - part.start, placed.edge_start[edges]
+        yes, apart = meet(lines, item, pair, edge_ends(grid.vertices, start))
+        size = (run.bounds[own, 2:] - run.bounds[own, :2]).max(axis=1)[item]
+        apart &= placed.maybe_outside[part]
+        apart &= size < self.index.girth[placed.maybe_polygon[part]]
+        return yes, np.flatnonzero(~yes & ~apart)
 
     def _take(self, run: _Run, at: Array) -> Array:
         if run.shapes is not None:
@@ -263,20 +247,10 @@ def _untried(bounds: Array) -> list[Placed]:
     none = np.zeros(0, np.intp)
     known = np.flatnonzero(np.isfinite(bounds).all(axis=1))
     return [Placed(start=0, stop=len(bounds), sure_box=none, sure_polygon=none, maybe_box=none,
-                   maybe_polygon=none, untried=known)]  # fmt: skip
+                   maybe_polygon=none, maybe_outside=none, edge_pair=none, edge_start=none,
+                   untried=known)]  # fmt: skip
 
 
 def _span(positions: Array, start: int, stop: int) -> slice:
     """Where ascending positions are within a run."""
     return slice(int(np.searchsorted(positions, start)), int(np.searchsorted(positions, stop)))
-
-
-def _sorted(start: int, stop: int, parts: list[tuple[Array, Array]]) -> Pairs:
-    parts = [part for part in parts if len(part[0])]
-    if not parts:
-        return Pairs(start, stop, np.zeros(0, np.intp), np.zeros(0, np.intp))
-    left, right = (np.concatenate(side) for side in zip(*parts, strict=True))
-    if not (np.diff(left) > 0).all():
-        order = np.lexsort((right, left))
-        left, right = left[order], right[order]
-    return Pairs(start, stop, left, right)

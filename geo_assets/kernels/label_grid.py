@@ -238,19 +238,19 @@ def _crossings(edge: Array, px: Array, py: Array, rx: Array, ry: Array) -> tuple
     ax, ay = edge[:, 0] - px, edge[:, 1] - py
     bx, by = edge[:, 2] - px, edge[:, 3] - py
     dx, dy = rx - px, ry - py
-    side_a, vague_a = _sign(ax, ay, dx, dy)
-    side_b, vague_b = _sign(bx, by, dx, dy)
+    side_a, vague_a = sign(ax, ay, dx, dy)
+    side_b, vague_b = sign(bx, by, dx, dy)
     apart = (side_a != side_b) | vague_a | vague_b
     at = np.flatnonzero(apart)
-    side_p, vague_p = _sign(ax[at], ay[at], bx[at], by[at])
+    side_p, vague_p = sign(ax[at], ay[at], bx[at], by[at])
     e, x, y = edge[at], rx[at], ry[at]
-    side_r, vague_r = _sign(e[:, 0] - x, e[:, 1] - y, e[:, 2] - x, e[:, 3] - y)
+    side_r, vague_r = sign(e[:, 0] - x, e[:, 1] - y, e[:, 2] - x, e[:, 3] - y)
     vague = vague_a[at] | vague_b[at] | vague_p | vague_r
     return at[(side_p != side_r) & ~vague], at[vague]
 
 
-def _sign(ax: Array, ay: Array, bx: Array, by: Array) -> tuple[Array, Array]:
-    """Is a x b positive, and is that uncertain."""
+def sign(ax: Array, ay: Array, bx: Array, by: Array) -> tuple[Array, Array]:
+    """Is a x b positive, and is that uncertain; a and b are differences of two coordinates each."""
     left, right = ax * by, ay * bx
     determinant = left - right
     return determinant > 0, np.abs(determinant) <= (np.abs(left) + np.abs(right)) * _ERROR

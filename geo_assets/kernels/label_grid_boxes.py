@@ -1,7 +1,8 @@
 """What boxes are to the polygons of a label grid, without looking at the polygons.
 
 The cells of a box hold all edges that may enter it. A polygon none of whose edges does so either
-holds the whole box or none of it, and one corner tells. The others have to be looked at.
+holds the whole box or none of it, and one point tells. The others have to be looked at, unless it
+is enough that a certain point of the box, its anchor, is inside.
 """
 
 from __future__ import annotations
@@ -13,7 +14,6 @@ import numpy as np
 
 from geo_assets.kernels.label_grid import (
     FIRST_MIXED,
-    MAX_WORK,
     Array,
     LabelGrid,
     distinct,
@@ -27,6 +27,7 @@ _MOST_CELLS = 64
 """Boxes over more cells are not tried."""
 _MOST_WORK = 1 << 12
 """Boxes in whose cells there is more to look at are not tried."""
+_EDGES_AT_ONCE = 1 << 18
 _ERROR = 1e-15
 
 
@@ -38,36 +39,64 @@ class Placed:
     stop: int
     sure_box: Array
     sure_polygon: Array
-    """The closed box is in the interior of the polygon, for certain."""
+    """The closed box, or its anchor, is in the interior of the polygon, for certain."""
     maybe_box: Array
     maybe_polygon: Array
     """They may touch, or not. Any other polygon of the grid has nothing of the box."""
+    maybe_outside: Array
+    """(maybe,) bool: the box has an anchor, and it is outside of the polygon for certain."""
+    edge_pair: Array
+    """(edges,): position in the maybe arrays; ascending."""
+    edge_start: Array
+    """(edges,): first vertex of an edge of the polygon that may enter the box. All are here, and
+    some twice."""
     untried: Array
     """Boxes that were too large to try: nothing is said about them."""
 
 
-def place_boxes(grid: LabelGrid, bounds: Array) -> Iterator[Placed]:
-    """Place boxes, (n, 4) xmin, ymin, xmax, ymax, in bounded blocks; NaN is nowhere."""
+def place_boxes(grid: LabelGrid, bounds: Array, anchors: Array | None = None) -> Iterator[Placed]:
+    """Place boxes in bounded blocks.
+
+    Args:
+        grid: The polygons.
+        bounds: (n, 4) xmin, ymin, xmax, ymax; NaN is nowhere.
+        anchors: (n, 2) a point of each closed box that decides where it is in the interior of a
+            polygon. A box whose anchor is elsewhere, or NaN, has none.
+    """
     for start in range(0, len(bounds), _BLOCK):
-        yield _place(grid, bounds[start : start + _BLOCK], start)
+        span = slice(start, start + _BLOCK)
+        known = np.full((len(bounds[span]), 2), np.nan) if anchors is None else anchors[span]
+        yield _place(grid, bounds[span], known, start)
 
 
-def _place(grid: LabelGrid, bounds: Array, start: int) -> Placed:
+def _place(grid: LabelGrid, bounds: Array, anchors: Array, start: int) -> Placed:
     box, number, untried = _mixed_cells(grid, bounds)
     width = int(grid.group_polygon.max(initial=0)) + 1
-    maybe = [_touching(grid, bounds, box, number, width)]
     tried = np.ones(len(bounds), bool)
     tried[untried] = False
     at = np.flatnonzero(tried & np.isfinite(bounds).all(axis=1))
-    inside = []
-    for found in grid.locate(bounds[at, 0], bounds[at, 1]):
+    told: Array = np.all((anchors >= bounds[:, :2]) & (anchors <= bounds[:, 2:]), axis=1)
+    x, y = np.where(told[at, None], anchors[at], bounds[at, :2]).T
+    inside, unsure = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
+    for found in grid.locate(x, y):
         inside.append(at[found.point].astype(np.int64) * width + found.polygon)
-        maybe.append(at[found.unsure_point].astype(np.int64) * width + found.unsure_polygon)
-    near = distinct(np.concatenate(maybe))
-    sure = np.sort(np.concatenate([np.zeros(0, np.int64), *inside]))
+        unsure.append(at[found.unsure_point].astype(np.int64) * width + found.unsure_polygon)
+    sure, doubt = np.sort(np.concatenate(inside)), np.concatenate(unsure)
+    held = np.full(len(bounds), -1)
+    held[sure // width] = sure % width
+    held[~told] = -1
+    touching, edge = _touching(grid, bounds, held, box, number, width)
+    near = distinct(np.concatenate([touching, doubt]))
     if len(near):
         place = np.minimum(np.searchsorted(near, sure), len(near) - 1)
-        sure = sure[near[place] != sure]
+        both, settled = near[place] == sure, told[sure // width]
+        near = np.delete(near, place[both & settled])
+        sure = sure[~both | settled]
+    outside = told[near // width] & ~np.isin(near, doubt)
+    pair = np.searchsorted(near, touching)
+    pair[pair == len(near)] = 0
+    kept = np.flatnonzero(near[pair] == touching) if len(near) else np.zeros(0, np.intp)
+    order = kept[np.argsort(pair[kept], kind="stable")]
     return Placed(
         start=start,
         stop=start + len(bounds),
@@ -75,6 +104,9 @@ def _place(grid: LabelGrid, bounds: Array, start: int) -> Placed:
         sure_polygon=sure % width,
         maybe_box=near // width + start,
         maybe_polygon=near % width,
+        maybe_outside=outside,
+        edge_pair=pair[order],
+        edge_start=edge[order],
         untried=untried + start,
     )
 
@@ -102,21 +134,31 @@ def _mixed_cells(grid: LabelGrid, bounds: Array) -> tuple[Array, Array, Array]:
     return at[item[kept]], number[kept], at[~tried]
 
 
-def _touching(grid: LabelGrid, bounds: Array, box: Array, number: Array, width: int) -> Array:
-    """For each edge in the boxes' cells that may enter the box: box * width + polygon."""
-    keys = [np.zeros(0, np.int64)]
+def _touching(
+    grid: LabelGrid, bounds: Array, held: Array, box: Array, number: Array, width: int
+) -> tuple[Array, Array]:
+    """(box * width + polygon, first vertex) of each edge in the boxes' cells that may enter it.
+
+    Edges of the polygon that `held` names for a box are left out.
+    """
+    keys, edges = [np.zeros(0, np.int64)], [np.zeros(0, grid.entries.dtype)]
     ends = np.cumsum(grid.work(number))
     start = 0
     while start < len(number):
         done = ends[start - 1] if start else 0
-        stop = max(int(np.searchsorted(ends, done + MAX_WORK // 4, "right")), start + 1)
+        stop = max(int(np.searchsorted(ends, done + _EDGES_AT_ONCE, "right")), start + 1)
         item, group = expand(grid.cell_groups, number[start:stop])
-        pair, slot = expand(grid.group_edges, group)
-        owner = box[start:stop][item[pair]]
-        hit = _enters(edge_ends(grid.vertices, grid.entries[slot]), bounds[owner])
-        keys.append(owner[hit].astype(np.int64) * width + grid.group_polygon[group[pair[hit]]])
+        owner, polygon = box[start:stop][item], grid.group_polygon[group]
+        open_ = held[owner] != polygon
+        owner, polygon = owner[open_], polygon[open_]
+        pair, slot = expand(grid.group_edges, group[open_])
+        vertex = grid.entries[slot]
+        hit = _enters(edge_ends(grid.vertices, vertex), bounds[owner[pair]])
+        pair = pair[hit]
+        keys.append(owner[pair].astype(np.int64) * width + polygon[pair])
+        edges.append(vertex[hit])
         start = stop
-    return np.concatenate(keys)
+    return np.concatenate(keys), np.concatenate(edges)
 
 
 def _enters(edge: Array, box: Array) -> Array:

@@ -10,11 +10,10 @@ with the points moved.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
-import shapely
 
 from geo_assets.kernels.label_grid import (
     EMPTY,
@@ -26,6 +25,7 @@ from geo_assets.kernels.label_grid import (
     edge_ends,
     spread,
 )
+from geo_assets.kernels.label_grid_edges import Edges
 
 MAX_CELLS = 1 << 24
 """Cells of a grid at most: 64 MiB of labels."""
@@ -37,46 +37,6 @@ _MAX_MEMBERS = 1 << 25
 """About how often polygons' boxes may cover a cell, over all cells."""
 _MAX_ENTRIES = 1 << 24
 """About how many times edges may enter cells, besides twice each."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Edges:
-    """Edges of many polygons, none of zero length."""
-
-    vertices: Array
-    """(vertices, 2): x, y, ring after ring."""
-    start: Array
-    """(edges,) int64: an edge goes from this vertex to the next; ascending."""
-    polygon: Array
-    """(edges,) int32: the polygon; ascending."""
-    enters: Array
-    """(edges,) int32: +1 where going to greater x across it enters the polygon, else -1."""
-
-    @classmethod
-    def of(cls, polygons: Array, ids: Array) -> Edges:
-        """The edges of valid Polygons and MultiPolygons; `ids` are their numbers, ascending."""
-        parts, owner = shapely.get_parts(polygons, return_index=True)
-        rings, part = shapely.get_rings(parts, return_index=True)
-        shell = np.diff(part, prepend=-1) != 0
-        turn = np.where(shapely.is_ccw(rings) == shell, 1, -1).astype(np.int32)
-        xy, ring = shapely.get_coordinates(rings, return_index=True)
-        moves = (xy[1:, 0] != xy[:-1, 0]) | (xy[1:, 1] != xy[:-1, 1])
-        start = np.flatnonzero((ring[1:] == ring[:-1]) & moves)
-        ring = ring[start]
-        down = np.where(xy[1:, 1] < xy[:-1, 1], np.int32(1), np.int32(-1))[start]
-        polygon = ids[owner[part]].astype(np.int32)[ring]
-        return cls(vertices=xy, start=start, polygon=polygon, enters=down * turn[ring])
-
-    @classmethod
-    def join(cls, parts: Sequence[Edges]) -> Edges:
-        """The edges of several parts, which ascend."""
-        first = np.cumsum([0, *(len(part.vertices) for part in parts)])
-        return cls(
-            vertices=np.concatenate([part.vertices for part in parts]),
-            start=np.concatenate([p.start + n for p, n in zip(parts, first[:-1], strict=True)]),
-            polygon=np.concatenate([part.polygon for part in parts]),
-            enters=np.concatenate([part.enters for part in parts]),
-        )
 
 
 def make_cells(bounds: Array, points: int, edges: Edges) -> Cells:
@@ -95,12 +55,11 @@ def make_cells(bounds: Array, points: int, edges: Edges) -> Cells:
     width, height = high - low
     size = bounds[:, 2:] - bounds[:, :2]
     count = min(max(2 * points, 2 * len(edges.start), MIN_CELLS), MAX_CELLS)
-    run = float(np.abs(np.diff(edges.vertices, axis=0)[edges.start]).sum())
     finest = max(float(np.abs(bounds).max()) * 2.0**-52 / _MARGIN * 64, 1e-290)
     side = max(
         math.sqrt(width * height / count),
         math.sqrt(float((size[:, 0] * size[:, 1]).sum()) / _MAX_MEMBERS),
-        run / (_MAX_ENTRIES + 2 * len(edges.start)),
+        edges.length / (_MAX_ENTRIES + 2 * len(edges.start)),
         max(width, height) / (count // 2),
         finest,
     )
@@ -132,7 +91,8 @@ def build(edges: Edges, cells: Cells) -> LabelGrid:
     cell, entry = _entries(edges, cells)
     width = int(edges.polygon.max(initial=0)) + 1
     polygon = edges.polygon[entry]
-    start = np.flatnonzero((np.diff(cell, prepend=-1) != 0) | (np.diff(polygon, prepend=-1) != 0))
+    new = (cell[1:] != cell[:-1]) | (polygon[1:] != polygon[:-1])
+    start = np.append(0, np.flatnonzero(new) + 1)[: len(cell)]
     touched = cell[start].astype(np.int64) * width + polygon[start]
     mixed = distinct(np.concatenate([cell[start], np.flatnonzero(depth > 1)]))
     member = _members(cells, depth, labels, mixed, width, crossed)
@@ -155,33 +115,60 @@ def build(edges: Edges, cells: Cells) -> LabelGrid:
     )
 
 
-def _crossings(edges: Edges, cells: Cells) -> tuple[Array, Array, Array, Array] | None:
+def _crossings(edges: Edges, cells: Cells) -> tuple[Array, ...] | None:
     """(row, column, polygon, enters) where edges cross the reference lines.
 
     The column is the first whose reference point is right of the crossing. None if a crossing is
     too close to a reference point.
     """
+    margin = max(abs(edges.vertices.min()), abs(edges.vertices.max())) * 2.0**-52 * 32
+    parts = [(np.zeros(0, np.int32),) * 4]
+    for first in range(0, len(edges.start), _EDGES_AT_ONCE):
+        found = _crossings_of(edges, slice(first, first + _EDGES_AT_ONCE), cells, margin)
+        if found is None:
+            return None
+        parts.append(found)
+    row, column, polygon, enters = zip(*parts, strict=True)
+    return tuple(map(np.concatenate, (row, column, polygon, enters)))
+
+
+def _crossings_of(
+    edges: Edges, part: slice, cells: Cells, margin: float
+) -> tuple[Array, Array, Array, Array] | None:
     ref_x, ref_y = cells.reference_x(), cells.reference_y()
+    start = edges.start[part]
     # The lines below each vertex; an edge crosses those between its ends, the lower one included.
-    line = np.searchsorted(ref_y, edges.vertices[:, 1])
-    one, two = line[edges.start], line[edges.start + 1]
+    line = _before(ref_y, edges.vertices[start[0] : start[-1] + 2, 1])
+    one, two = line[start - start[0]], line[start - start[0] + 1]
     low = np.minimum(one, two)
     edge, row = spread(low, np.maximum(one, two) - low)
-    x1, y1, x2, y2 = edge_ends(edges.vertices, edges.start[edge]).T
+    x1, y1, x2, y2 = edge_ends(edges.vertices, start[edge]).T
     x = x1 + (ref_y[row] - y1) * ((x2 - x1) / (y2 - y1))
-    column = np.searchsorted(ref_x, x)
+    column = _before(ref_x, x)
     padded = np.concatenate([[-np.inf], ref_x, [np.inf]])
     apart = np.minimum(padded[column + 1] - x, x - padded[column])
-    if apart.min(initial=np.inf) < np.abs(edges.vertices).max(initial=0) * 2.0**-52 * 32:
+    if apart.min(initial=np.inf) < margin:
         return None
-    return row, column, edges.polygon[edge], edges.enters[edge]
+    places = row.astype(np.int32), column.astype(np.int32)
+    return *places, edges.polygon[part][edge], edges.enters[part][edge]
+
+
+def _before(ticks: Array, values: Array) -> Array:
+    """How many of the ticks, evenly spaced, are less than each value: as `numpy.searchsorted`."""
+    padded = np.concatenate([[-np.inf], ticks, [np.inf]])
+    guess = (values - ticks[0]) * (1.0 / (ticks[1] - ticks[0])) + 1.0
+    number = np.clip(guess, 0, len(ticks)).astype(np.intp)
+    number += padded[number + 1] < values
+    number -= padded[number] >= values
+    counts: Array = number
+    return counts
 
 
 def _labels(
     cells: Cells, row: Array, column: Array, polygon: Array, enters: Array
 ) -> tuple[Array, Array]:
     """How many polygons hold each cell's reference point, and the polygon where it is one."""
-    at = row * cells.nx + column
+    at = row.astype(np.intp) * cells.nx + column
     depth = np.zeros(cells.ny * cells.nx, np.int32)
     np.add.at(depth, at, enters)
     np.cumsum(depth, out=depth)  # each row adds up to 0: no polygon reaches the last column
@@ -202,12 +189,35 @@ def _entries(edges: Edges, cells: Cells) -> tuple[Array, Array]:
     # One number for both: sorting numbers takes a third of the time of sorting positions. Edges
     # are in the order of their polygons, so the polygons of a cell are together.
     key = np.concatenate([np.zeros(0, np.int64), *parts])
+    parts.clear()
     key.sort()
-    return (key >> 32).astype(np.int32), (key & 0xFFFFFFFF).astype(np.int32)
+    halves = key.astype("<i8", copy=False).view("<i4").reshape(-1, 2)
+    return np.ascontiguousarray(halves[:, 1]), np.ascontiguousarray(halves[:, 0])
 
 
 def _entries_of(vertices: Array, start: Array, first: int, cells: Cells) -> Array:
+    """(cell << 32 | edge) of the cells of some edges, which are numbered from `first` on."""
     ends = edge_ends(vertices, start)
+    pad_x, pad_y = _MARGIN * cells.dx, _MARGIN * cells.dy
+    x1, y1, x2, y2 = (np.ascontiguousarray(side) for side in ends.T)
+    left = cells.columns(np.minimum(x1, x2) - pad_x).astype(np.intp)
+    right = cells.columns(np.maximum(x1, x2) + pad_x).astype(np.intp)
+    low = cells.rows(np.minimum(y1, y2) - pad_y).astype(np.intp)
+    high = cells.rows(np.maximum(y1, y2) + pad_y).astype(np.intp)
+    cell = low * cells.nx + left
+    wide, tall = right - left, high - low
+    few = wide + tall <= 1  # one cell, or two side by side: nothing to cut
+    edge, two = np.flatnonzero(few), np.flatnonzero(few & (wide + tall == 1))
+    other = cell[two] + np.where(wide[two] == 1, 1, cells.nx)
+    many = np.flatnonzero(~few)
+    return np.concatenate([
+        cell[edge] << 32 | (edge + first), other << 32 | (two + first),
+        _cut(ends[many], many + first, cells),
+    ])  # fmt: skip
+
+
+def _cut(ends: Array, number: Array, cells: Cells) -> Array:
+    """(cell << 32 | edge) of the cells of long edges, cut at the rows they span."""
     up = ends[:, 1] <= ends[:, 3]
     x1, y1, x2, y2 = np.where(up[:, None], ends, ends[:, [2, 3, 0, 1]]).T
     pad_x, pad_y = _MARGIN * cells.dx, _MARGIN * cells.dy
@@ -225,13 +235,13 @@ def _entries_of(vertices: Array, start: Array, first: int, cells: Cells) -> Arra
     left = cells.columns(np.minimum(xa, xb) - 2 * pad_x).astype(np.intp)
     right = cells.columns(np.maximum(xa, xb) + 2 * pad_x).astype(np.intp)
     item, column = spread(left, right - left + 1)
-    keys: Array = ((row[item] * cells.nx + column) << 32) | (edge[item] + first)
+    keys: Array = ((row[item] * cells.nx + column) << 32) | number[edge[item]]
     return keys
 
 
 def _members(
     cells: Cells, depth: Array, labels: Array, mixed: Array, width: int,
-    crossed: tuple[Array, Array, Array, Array],
+    crossed: tuple[Array, ...],
 ) -> Array:  # fmt: skip
     """Ascending cell * width + polygon for polygons that hold a mixed cell's reference point."""
     single = mixed[depth[mixed] == 1]

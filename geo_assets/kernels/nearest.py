@@ -15,10 +15,11 @@ import pyarrow as pa
 import shapely
 
 from geo_assets.kernels.join_blocks import Block, Blocks, Load, portions
+from geo_assets.kernels.join_found import Pairs, Tally
 from geo_assets.kernels.join_geometry import decode
 from geo_assets.kernels.join_index import RightIndex
 from geo_assets.kernels.join_layer import Project
-from geo_assets.kernels.join_pairs import Finder, Pairs, Tally
+from geo_assets.kernels.join_pairs import Finder
 from geo_assets.kernels.join_spec import JoinRule
 from geo_assets.kernels.label_grid import Array
 

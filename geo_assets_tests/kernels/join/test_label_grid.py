@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from geo_assets.kernels import label_grid
 from geo_assets.kernels.label_grid import LabelGrid
 from geo_assets.kernels.label_grid_boxes import place_boxes
-from geo_assets.kernels.label_grid_build import Edges, build, make_cells
+from geo_assets.kernels.label_grid_build import build, make_cells
+from geo_assets.kernels.label_grid_edges import Edges
 
 
 def grid_of(polygons, points=1000):
