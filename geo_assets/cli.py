@@ -8,6 +8,7 @@ from geo_assets.commands.check import check
 from geo_assets.commands.demo import demo
 from geo_assets.commands.ls import gc, ls, show
 from geo_assets.commands.plan import plan
+from geo_assets.commands.profile import profile
 from geo_assets.commands.run import run
 
 
@@ -21,5 +22,5 @@ def main() -> None:
     """
 
 
-for _command in (check, demo, gc, ls, plan, run, show):
+for _command in (check, demo, gc, ls, plan, profile, run, show):
     main.add_command(_command)

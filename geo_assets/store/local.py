@@ -156,7 +156,7 @@ class LocalObjects:
     async def sync(self, prefix: str) -> None:
         def flush() -> None:
             folder = str(self._inside(prefix))
-            if not os.path.isdir(folder):  # noqa: PTH112 - nothing was written below it
+            if not os.path.isdir(folder):
                 return
             for below, folders, _ in os.walk(folder):
                 here = below.removeprefix(self._inner)

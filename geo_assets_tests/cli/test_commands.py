@@ -16,7 +16,7 @@ from geo_assets.demo import build_world
 from geo_assets.demo.defects import Defects
 from geo_assets_tests.cli.conftest import DAYS, Town
 
-COMMANDS = ("check", "demo", "gc", "ls", "plan", "run", "show")
+COMMANDS = ("check", "demo", "gc", "ls", "plan", "profile", "run", "show")
 
 
 @pytest.mark.parametrize("command", COMMANDS)
