@@ -17,6 +17,13 @@ RANGE_START = "dagster/asset_partition_range_start"
 RANGE_END = "dagster/asset_partition_range_end"
 """The tags by which one run covers a range of partitions, both ends included."""
 
+THOROUGH_TAG = "geo_assets/thorough"
+"""The tag of a run that reads every byte of what it checks.
+
+A run that makes things need not: it has read back and hashed each object that it published.
+`geo-assets check` and the job `checks` are there to find what has happened since.
+"""
+
 WORTH_A_RUN = 500
 """Partitions between two wanted ones that cost about as much as a run of their own.
 

@@ -15,7 +15,7 @@ from typing import Any, Literal, TypeAlias
 import dagster as dg
 
 from geo_assets.dagster_internals import Interrupted, free_dead_slots, process_tags
-from geo_assets.partitions import RANGE_END, RANGE_START
+from geo_assets.partitions import RANGE_END, RANGE_START, THOROUGH_TAG
 
 PARTITION = "dagster/partition"
 MEMORY_PEAK = "geo_assets/memory_peak_bytes"
@@ -100,12 +100,17 @@ def run_checks(
     checks: Sequence[dg.AssetCheckKey],
     *,
     partitions: Sequence[str] = (),
+    thorough: bool = True,
     tell: Tell = lambda _news: None,
 ) -> RunReport:
-    """Run checks on what is committed, as one run that makes nothing; see `run_assets`."""
+    """Run checks on what is committed, as one run that makes nothing; see `run_assets`.
+
+    A thorough run reads every byte, also of objects of which no check needs the content.
+    """
     job = dg.define_asset_job(CHECKS_JOB, selection=dg.AssetSelection.checks(*checks))
     with_job = dg.Definitions.merge(defs, dg.Definitions(jobs=[job]))
-    return _execute(with_job.resolve_job_def(CHECKS_JOB), instance, partitions, tell)
+    tags = {THOROUGH_TAG: "true"} if thorough else {}
+    return _execute(with_job.resolve_job_def(CHECKS_JOB), instance, partitions, tell, tags=tags)
 
 
 def _execute(
@@ -113,6 +118,8 @@ def _execute(
     instance: dg.DagsterInstance,
     partitions: Sequence[str],
     tell: Tell,
+    *,
+    tags: Mapping[str, str] | None = None,
     **selection: Any,
 ) -> RunReport:
     started = time.monotonic()
@@ -123,7 +130,7 @@ def _execute(
         warnings.simplefilter("ignore", dg.PreviewWarning)
         result = job.execute_in_process(
             instance=instance,
-            tags=process_tags() | _partition_tags(partitions),
+            tags=process_tags() | _partition_tags(partitions) | dict(tags or {}),
             run_id=run_id,
             run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
             raise_on_error=False,

@@ -24,6 +24,7 @@ import dagster as dg
 from geo_assets.automation.outdated import outdated
 from geo_assets.automation.switch import is_on
 from geo_assets.dagster_internals import failed_partitions
+from geo_assets.partitions import THOROUGH_TAG
 from geo_assets.rectangles import SEPARATOR, enclosing_runs
 from geo_assets.resources import GeoStore
 
@@ -80,7 +81,7 @@ def _checks() -> Any:
         description="Checks everything that is published, each committed partition by itself; a "
         "partition or a range in the run's tags narrows it. `geo-assets check` does the same with "
         "an exit code and reports.",
-        tags={"geo_assets/job": "checks"},
+        tags={"geo_assets/job": "checks", THOROUGH_TAG: "true"},
     )
 
 

@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 import dagster as dg
 
 from geo_assets.batches import Batches
-from geo_assets.checks.depth import THOROUGH_TAG, thorough
+from geo_assets.checks.depth import thorough
 from geo_assets.checks.verdict import CheckRule, Tally, Verdict
 from geo_assets.dagster_internals import (
     Interrupted,
@@ -26,6 +26,7 @@ from geo_assets.engine.engine import Engine, Lost
 from geo_assets.engine.scope import interruptible
 from geo_assets.errors import GeoAssetsError
 from geo_assets.model import Artifact, Chunk, Findings, KernelResult
+from geo_assets.partitions import THOROUGH_TAG
 from geo_assets.production import work_folder
 from geo_assets.resources import GeoEngine, GeoStore
 from geo_assets.store.artifact import ArtifactStore

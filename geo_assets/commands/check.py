@@ -22,8 +22,8 @@ from geo_assets.commands.shared import (
     short_help="Run asset checks on what is committed.",
     epilog=exits(
         _0="every check passed; one of severity WARN may have found something",
-        _1="a check of severity ERROR failed",
-        _2="a check could not run: nothing is materialized, wrong selection, damaged data",
+        _1="a check of severity ERROR failed, whatever else happened",
+        _2="none failed, but one could not run: nothing is materialized, a wrong selection",
     ),
 )
 @selection_argument
@@ -32,8 +32,15 @@ from geo_assets.commands.shared import (
 @click.option(
     "--changed-since",
     "since",
-    metavar="VERSION|COMMIT",
-    help="Only artifacts published after this version, or with a commit number above this one.",
+    metavar="VERSION",
+    help="Only what was published after it: a version or a run id (or its first characters, see "
+    "`show`), a time such as 2026-11-24T04:00, or a commit number, which each partition counts.",
+)
+@click.option(
+    "--quick",
+    is_flag=True,
+    help="Believe objects by their size where no check needs their content; else their SHA-256 "
+    "is compared too.",
 )
 @click.option("--warn-as-error", is_flag=True, help="A check of severity WARN fails, too.")
 @click.option("--junit", type=click.Path(path_type=Path), metavar="FILE", help="Write JUnit XML.")
@@ -51,6 +58,7 @@ def check(
     json_file: str | None,
     definitions: str,
     *,
+    quick: bool,
     warn_as_error: bool,
     github: bool,
     no_record: bool,
@@ -69,7 +77,7 @@ def check(
     started = time.monotonic()
     loaded = project.load(definitions)
     _, checks = loaded.selected(selection)
-    scope = checking.Scope(single=single, span=span, since=since)
+    scope = checking.Scope(single=single, span=span, since=since, quick=quick)
     to_stderr = json_file == "-"
     teller = Teller(sys.stderr if to_stderr else sys.stdout)
     with project.open_instance(record=not no_record) as instance:

@@ -16,12 +16,11 @@ from geo_assets.commands.project import (
     register,
     wanted_partitions,
 )
-from geo_assets.errors import ConfigError
+from geo_assets.commands.since import newer
 from geo_assets.model import Json
 from geo_assets.rectangles import exact_runs
 from geo_assets.runner import RunReport, Tell, run_checks
 from geo_assets.store import catalog
-from geo_assets.store.paths import Place
 from geo_assets.store.stac import Commit
 
 Status: TypeAlias = Literal["passed", "warned", "failed", "unable"]
@@ -68,7 +67,9 @@ class Scope:
     single: Sequence[str] = ()
     span: str | None = None
     since: str | None = None
-    """A version, or the number of a commit: only what is newer."""
+    """Only what is newer: see `geo_assets.commands.since`."""
+    quick: bool = False
+    """Content that no check needs is believed by its size."""
 
     @property
     def named(self) -> bool:
@@ -118,7 +119,7 @@ def check(
             batch = batches.setdefault((definition, tuple(keys)), _Batch(definition, tuple(keys)))
             batch.checks.append(key)
     for batch in batches.values():
-        verdicts += _run(project, instance, batch, tell)
+        verdicts += _run(project, instance, batch, tell, quick=scope.quick)
     return sorted(verdicts, key=lambda item: (item.asset, item.check, item.partition or ""))
 
 
@@ -128,41 +129,7 @@ async def _published(
     """The newest commits of each asset, of those that are newer than `since`."""
     objects = project.artifacts.objects
     found = {key: await catalog.current(objects, key.path) for key in assets}
-    if since is None:
-        return found
-    if since.isdigit() and len(since) < 12:  # else a fingerprint of digits
-        number = int(since)
-        return {
-            key: [commit for commit in commits if commit.artifact.sequence > number]
-            for key, commits in found.items()
-        }
-    created = await _when(project, [commit for each in found.values() for commit in each], since)
-    return {
-        key: [
-            commit  # times are seconds: of the same one, all but the version itself may be newer
-            for commit in commits
-            if commit.created >= created and not commit.artifact.version.startswith(since)
-        ]
-        for key, commits in found.items()
-    }
-
-
-async def _when(project: Project, newest: Sequence[Commit], version: str) -> str:
-    """When a version was first published."""
-    objects = project.artifacts.objects
-    times = [commit.created for commit in newest if commit.artifact.version.startswith(version)]
-    for commit in newest if not times else ():
-        place = Place.of(commit.artifact.asset, commit.artifact.partition)
-        times += [
-            old.created
-            for old in await catalog.history(objects, place)
-            if old.artifact.version.startswith(version)
-        ]
-    if not times:
-        raise ConfigError("--changed-since names a version of a selected asset, or the number of "
-                          "a commit", repr(version), "",
-                          "`geo-assets show ASSET` lists versions.")  # fmt: skip
-    return min(times)
+    return found if since is None else await newer(objects, found, since)
 
 
 def _absent(project: Project, key: dg.AssetKey, commits: Sequence[Commit], scope: Scope) -> bool:
@@ -190,14 +157,16 @@ def _chosen(
 
 
 def _run(
-    project: Project, instance: dg.DagsterInstance, batch: _Batch, tell: Tell
+    project: Project, instance: dg.DagsterInstance, batch: _Batch, tell: Tell, *, quick: bool
 ) -> Iterator[Checked]:
     runs: list[Sequence[str]] = [()]
     if batch.definition is not None:
         order = known_keys(batch.definition, instance)
         runs = list(exact_runs(batch.definition, batch.keys, order))
     for keys in runs:
-        report = run_checks(project.defs, instance, batch.checks, partitions=keys, tell=tell)
+        report = run_checks(
+            project.defs, instance, batch.checks, partitions=keys, thorough=not quick, tell=tell
+        )
         yield from _verdicts(batch.checks, keys or [None], report)
 
 

@@ -7,9 +7,10 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from geo_assets.checks.depth import THOROUGH_TAG, thorough
+from geo_assets.checks.depth import thorough
 from geo_assets.checks.stored import damaged, stored_checks
 from geo_assets.model import Artifact
+from geo_assets.partitions import THOROUGH_TAG
 from geo_assets_tests.checks.conftest import Shelf
 
 ASSET = "core/parcels"

@@ -94,6 +94,7 @@ def test_what_is_not_materialized_cannot_be_checked(fresh: Town) -> None:
         (["-d", "no.such.module"], "module"),
         (["-d", "no_such_file.py"], "file"),
         (["--changed-since", "feedbeef"], "feedbeef"),
+        (["--changed-since", "2026-13-01"], "ISO 8601"),
     ],
 )
 def test_a_wrong_question_is_one_line_and_code_2(clean: Town, args: list[str], said: str) -> None:
@@ -120,6 +121,18 @@ def test_damaged_data_fails_and_the_other_partitions_are_checked(
     assert (DAYS[0], "unable") not in states
 
 
+@pytest.mark.parametrize(("args", "code"), [((), 1), (("--quick",), 0)])
+def test_bytes_that_no_other_check_reads_are_compared_unless_it_shall_be_quick(
+    clean: Town, tmp_path: Path, args: tuple[str, ...], code: int
+) -> None:
+    town = clean.copy(tmp_path)
+    victim = next((tmp_path / "store/raw/districts/all/data").rglob("districts.gpkg"))
+    victim.chmod(0o644)
+    victim.write_bytes(victim.read_bytes()[:-1] + b"!")
+    result = town("check", 'key:"raw/districts"', "--no-record", *args, code=code)
+    assert ("object_bytes districts.gpkg" in result.output) is (code == 1)
+
+
 def test_committed_partitions_need_not_follow_each_other(fresh: Town) -> None:
     fresh("run", "+core/events", "--partition", DAYS[0], "--partition", DAYS[2])
     result = fresh("check", "core/events", "--json", "-")
@@ -140,6 +153,8 @@ def test_changed_since_checks_only_what_is_newer(clean: Town) -> None:
     in_order = sorted(published, key=lambda item: item["created"])
     assert checked("0") == {("core/events", day) for day in DAYS}
     assert checked("1") == set()
+    assert checked("2026-01-01") == {("core/events", day) for day in DAYS}
+    assert checked("2126-01-01T04:00+01:00") == set()
     first, last = in_order[0], in_order[-1]
     later = {("core/events", item["partition"]) for item in in_order[1:]}
     assert checked(first["version"]) == later
@@ -149,6 +164,8 @@ def test_changed_since_checks_only_what_is_newer(clean: Town) -> None:
         if item["created"] == last["created"] and item is not last
     }
     assert checked(last["version"][:12]) <= newer_at_most
+    assert {item["run_id"] for item in published} == {last["run_id"]}
+    assert checked(last["run_id"][:8]) == set()
 
 
 @pytest.mark.timeout(240)
