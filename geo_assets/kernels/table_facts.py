@@ -30,7 +30,8 @@ def table_facts(spec: TableSpec, workdir: Path) -> KernelResult:
     """
     with pq.ParquetFile(spec.path) as file:
         schema, rows = file.schema_arrow, file.metadata.num_rows
-    geo = json.loads((schema.metadata or {}).get(b"geo", b"null"))
+        # Of the file: its Arrow schema was fixed before the extent was known.
+        geo = json.loads((file.metadata.metadata or {}).get(b"geo", b"null"))
     facts = {
         "rows": rows,
         "columns": {field.name: str(field.type) for field in schema if field.name != "bbox"},

@@ -26,6 +26,7 @@ _QUALITIES = (80, 60, 40, 25, 10)
 _THUMBNAIL_BYTES = 525
 """700 characters as base64: with the text around it below the 1,000 that Dagster shows inline."""
 _ALT_SHOWN = 90
+_RGB = ("red", "green", "blue")
 
 
 def draw(spec: PreviewSpec, workdir: Path) -> KernelResult:
@@ -105,8 +106,10 @@ def read_small(path: Path, spec: PreviewSpec, shape: tuple[int, int] | None) -> 
 
 def _bands(dataset: Any) -> list[int]:
     names = [value.name for value in dataset.colorinterp]
-    if {"red", "green", "blue"} <= set(names):
-        return [names.index(name) + 1 for name in ("red", "green", "blue")]
+    said = [(text or "").lower() for text in dataset.descriptions]
+    for known in (names, said):
+        if set(_RGB) <= set(known):
+            return [known.index(name) + 1 for name in _RGB]
     count = dataset.count - (1 if "alpha" in names else 0)
     return [1, 2, 3] if count >= 3 else [1]
 

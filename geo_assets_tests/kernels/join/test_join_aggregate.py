@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from geo_assets.errors import ConfigError, InputError
 from geo_assets.kernels.join_aggregate import Aggregate, ColumnSums
 from geo_assets.kernels.join_spec import Statistic
+from geo_assets.kernels.table_facts import TableSpec, table_facts
 
 EVERY = tuple(Statistic(name=name, column=column) for column in ("value", "number")
               for name in ("count", "sum", "mean", "min", "max"))  # fmt: skip
@@ -72,7 +73,7 @@ def test_partitions_change_nothing_not_even_the_last_bit(bench, frames):
     assert cut.equals(whole)
 
 
-def test_zones_keep_their_geometry_and_key_when_asked(bench, frames):
+def test_zones_keep_their_geometry_and_key_when_asked(bench, frames, tmp_path):
     points, zones = frames
     path = bench.run(bench.frame(points), bench.frame(zones, covering=True), how="aggregate",
                      zone_geometry=True, right_key="code", index_column="zone",
@@ -82,6 +83,9 @@ def test_zones_keep_their_geometry_and_key_when_asked(bench, frames):
     assert found["zone"].tolist() == zones["code"].tolist()
     assert found.geometry.geom_equals(zones.geometry.reset_index(drop=True)).all()
     assert found["count"].sum() == len(gpd.sjoin(points, zones))
+    facts = table_facts(TableSpec(path=path), tmp_path).facts
+    assert facts["thumbnail"].startswith("<svg"), "the result is drawn"
+    assert facts["bbox"]
 
 
 def test_what_cannot_be_added_up_is_refused(bench, frames):

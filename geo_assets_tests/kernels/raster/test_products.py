@@ -135,6 +135,27 @@ def test_bands_in_files_of_their_own_are_stacked(make_scene: MakeScene, tmp_path
         assert (picture.width, picture.height) == (60, 60)
 
 
+@pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
+def test_colours_are_those_that_bands_are_named_after_and_clouds_leave_the_land_visible(
+    make_scene: MakeScene, tmp_path: Path
+) -> None:
+    values = np.full((4, 100, 100), 1000, dtype=np.uint16)
+    values[2, :, 50:] = 1400  # more red in the east
+    values[:, 0, 0] = 900
+    values[:, :10] = 9000  # clouds in the north
+    scene = make_scene(values=values, dtype="uint16")
+    with rasterio.open(scene, "r+") as dataset:
+        dataset.descriptions = ("Blue", "Green", "Red", "NIR")
+    result = draw_raster(PreviewSpec(files=(scene,), title="scene"), tmp_path)
+    assert [band["name"] for band in result.facts["bands"]] == ["Red", "Green", "Blue"]
+    with rasterio.open(result.files[0].path) as picture:
+        red, green, blue = picture.read()[:3].astype(int)
+    assert red[5, 80] > 240
+    assert 40 < red[60, 80] < 150
+    assert red[60, 80] > green[60, 80] + 30
+    assert abs(green[60, 80] - blue[60, 80]) < 20
+
+
 def test_a_picture_of_nothing(make_scene: MakeScene, tmp_path: Path) -> None:
     scene = make_scene(values=np.zeros((1, 50, 50), np.uint8), dtype="uint8", nodata=0)
     result = draw_raster(PreviewSpec(files=(scene,), title="empty"), tmp_path)
