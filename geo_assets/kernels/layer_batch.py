@@ -235,7 +235,11 @@ def _target_geometry(
     geoms[~kept] = None
     geoms, bad = rules.reprojection.apply(geoms)
     verdict.against(bad, "untransformable", f"no place in {rules.reprojection.target.name}")
-    geoms[bad] = None
+    if rules.quarantine_misplaced and rules.reprojection.transformer is not None:
+        # Some projections put what they cannot show at finite places beyond the edge of the map.
+        beyond = misplaced(shapely.bounds(geoms), rules.reprojection.target).astype(bool)
+        verdict.against(beyond, "untransformable", f"no place in {rules.reprojection.target.name}")
+    geoms[~verdict.kept] = None
     repaired = None
     if rules.invalid == "quarantine":
         invalid = ~shapely.is_valid(geoms) & ~shapely.is_missing(geoms)

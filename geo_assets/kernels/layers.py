@@ -20,7 +20,9 @@ READ_BYTES = 400 << 20
 """Memory that reading a layer needs: a batch, or a row group, as Arrow and as GEOS objects."""
 
 _CLEAN_FIXED = 100 << 20
-_CLEAN_PER_BYTE = 60
+_CLEAN_PER_BYTE = 30
+"""Measured on 10,000 districts: 12 bytes for a byte of the layer with 40 defects; 194 where every
+district is half a metre off its place, a case in which the worker asks for more as it grows."""
 
 
 def inspect_delivery(spec: InspectSpec, workdir: Path) -> KernelResult:
