@@ -1,98 +1,92 @@
 """Backfills of small partitions: one run of ours, one run of a naive asset, one run per partition.
 
-    python benchmarks/backfill.py [partitions]
+    python benchmarks/backfill.py [partitions]        the table, some three minutes
+    python benchmarks/backfill.py --many [partitions] memory and event log of one large run
 
 Each partition is one 256 x 256 px GeoTIFF. `ours` makes, commits, reports and checks each by
 itself; `naive` writes all from one async asset with threads, and one failure loses them all;
-`plain` is a run per partition, as a plain project does it (a few, extrapolated). All use SQLite
-under a fresh `DAGSTER_HOME`, or the database of the `dagster.yaml` that `BENCH_INSTANCE` names.
+`plain` is a run per partition, as a plain project does it (a few, extrapolated). Runs of ours are
+on SQLite and on a PostgreSQL of their own (left out where there is none), the others on SQLite.
 """
 
 from __future__ import annotations
 
-import math
+import json
 import os
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 PLAIN = 3
-RANGE = "dagster/asset_partition_range_"
+LONG_MS, LONG_PARTITIONS = 100, 400
+LANES = "8"
+POSTGRES = """
+storage:
+  custom:
+    module: geo_assets.event_storage
+    class: PostgresStorage
+    config: {{postgres_url: "{url}"}}
+"""
 
 
-def environment(folder: Path, partitions: int) -> dict[str, str]:
-    home = folder / "home"
-    home.mkdir(parents=True)
-    given = os.environ.get("BENCH_INSTANCE")
-    config = Path(given).read_text() if given else "telemetry: {enabled: false}\n"
-    (home / "dagster.yaml").write_text(config)
-    return {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"} | {
-        "DAGSTER_HOME": str(home),
-        "GEO_ASSETS_ROOT": str(folder / "store"),
-        "GEO_ASSETS_SCRATCH": str(folder / "scratch"),
-        "GEO_ASSETS_PARTITIONS": os.environ.get("GEO_ASSETS_PARTITIONS", "8"),
-        "BENCH_PARTITIONS": str(partitions),
-        "DAGSTER_EVENT_BATCH_SIZE": "500",
-        "DAGSTER_EMIT_PARTITION_SUBSET_IN_PLANNED_EVENTS": "1",
-        "PYTHONPATH": str(ROOT),
-    }
+@contextmanager
+def home(partitions: int, *, postgres: bool, kernel_ms: int = 0) -> Iterator[dict[str, str]]:
+    """The environment of a fresh instance and a fresh store."""
+    from benchmarks.postgres import server
+
+    with tempfile.TemporaryDirectory(prefix="backfill-") as name:
+        folder = Path(name)
+        config = "telemetry: {enabled: false}\n"
+        (folder / "home").mkdir()
+        env = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"} | {
+            "DAGSTER_HOME": str(folder / "home"),
+            "GEO_ASSETS_ROOT": str(folder / "store"),
+            "GEO_ASSETS_SCRATCH": str(folder / "scratch"),
+            "GEO_ASSETS_PARTITIONS": os.environ.get("GEO_ASSETS_PARTITIONS", LANES),
+            "BENCH_PARTITIONS": str(partitions),
+            "BENCH_KERNEL_MS": str(kernel_ms),
+            "DAGSTER_EVENT_BATCH_SIZE": "500",
+            "DAGSTER_EMIT_PARTITION_SUBSET_IN_PLANNED_EVENTS": "1",
+            "PYTHONPATH": str(ROOT),
+        }
+        if not postgres:
+            (folder / "home" / "dagster.yaml").write_text(config)
+            yield env
+            return
+        with server() as url:
+            (folder / "home" / "dagster.yaml").write_text(config + POSTGRES.format(url=url))
+            yield env
 
 
-def measured(name: str, partitions: int) -> str:
-    """One range run in a process of its own; the line that it prints."""
-    with tempfile.TemporaryDirectory(prefix="backfill-") as folder:
-        done = subprocess.run(
-            [sys.executable, "-W", "ignore", __file__, "--run", name],
-            env=environment(Path(folder), partitions), capture_output=True, text=True, check=True,
-        )  # fmt: skip
-    return done.stdout.strip().splitlines()[-1]
-
-
-def run(name: str) -> None:
-    """Inside that process: seconds from run start to run end, CPU, memory."""
-    import resource
-
-    import dagster as dg
-
-    from benchmarks import backfill_defs as code
-
-    keys = code.PARTITIONS.get_partition_keys()
-    defs = code.ours_defs if name == "ours" else code.plain_defs
-    job = defs.resolve_implicit_global_asset_job_def()
-    with dg.DagsterInstance.get() as instance:
-        for _ in range(2 if name == "ours" else 1):  # the second finds everything current
-            begin, cpu = time.perf_counter(), time.process_time()
-            result = job.execute_in_process(
-                instance=instance, asset_selection=[dg.AssetKey(["bench", name])],
-                tags={f"{RANGE}start": keys[0], f"{RANGE}end": keys[-1]},
-                run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
-            )  # fmt: skip
-            assert result.success
-            wall, cpu = time.perf_counter() - begin, time.process_time() - cpu
-            record = instance.get_run_record_by_id(result.run_id)
-            inner = record.end_time - record.start_time
-            step = next(event for event in result.all_events if event.is_step_success)
-            asset_s = step.step_success_data.duration_ms / 1000
-            peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-            print(f"{wall:.2f} {inner:.2f} {asset_s:.2f} {cpu:.2f} {peak:.0f}", end=" ")
-    print()
+def script(name: str, env: dict[str, str], *words: str) -> Any:
+    """The line of JSON that a script prints."""
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", str(ROOT / "benchmarks" / name), *words],
+        env=env, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    if done.returncode:
+        raise SystemExit(done.stderr[-4000:])
+    lines = [line for line in done.stdout.splitlines() if line.startswith(("[{", '{"'))]
+    return json.loads(lines[-1])
 
 
 def plain(partitions: int) -> float:
     """Seconds per partition of runs with the default executor."""
-    with tempfile.TemporaryDirectory(prefix="backfill-") as folder:
-        env = environment(Path(folder), partitions)
+    with home(partitions, postgres=False) as env:
         begin = time.perf_counter()
         for number in range(PLAIN):
             subprocess.run(
                 [Path(sys.executable).with_name("dagster"), "asset", "materialize",
                  "-f", str(ROOT / "benchmarks" / "backfill_defs.py"), "-a", "plain_defs",
                  "--select", "key:bench/plain", "--partition", f"t{number:05}"],
-                env=env, capture_output=True, check=True, cwd=folder,
+                env=env, capture_output=True, check=True, cwd=env["DAGSTER_HOME"],
             )  # fmt: skip
         return (time.perf_counter() - begin) / PLAIN
 
@@ -108,48 +102,98 @@ def kernel_ms() -> float:
         return (time.perf_counter() - begin) / 50 * 1000
 
 
-def main() -> None:
+def row(name: str, partitions: int, found: dict[str, Any], beyond_ms: float | None) -> str:
+    """One line of the table; `beyond_ms` of kernels are not overhead."""
+    rate, peak = partitions / found["run_s"] * 60, max(found["quarters_mib"])
+    cpu, asset = found["cpu_s"] / partitions * 1000, found["asset_s"] / partitions * 1000
+    overhead = "" if beyond_ms is None else f"{asset - beyond_ms:.1f}"
+    return (
+        f"| {name} | {rate:,.0f} | {found['asset_s']:.1f} | {found['checks_s']:.1f} "
+        f"| {overhead} | {cpu:.1f} | {peak:.0f} |"
+    )
+
+
+HEAD = (
+    "| way | partitions/min, start to end | asset step, s | checks, s | overhead of each in the "
+    "asset step, ms | CPU of the run's process for each, ms | its peak, MiB |\n"
+    "|---|---|---|---|---|---|---|"
+)
+
+
+def busy(found: dict[str, Any], cores: int) -> str:
+    """How much of all cores kernels had, while they were made and over the whole run."""
+    kernels, cpu = found["kernels_s"], found["kernels_cpu_s"]
+    return (
+        f"Kernels of {LONG_MS} ms, {LONG_PARTITIONS} partitions: they are at work on "
+        f"{kernels / cores / found['asset_s']:.2f} of {cores} CPUs during the asset's step "
+        f"({cpu / cores / found['asset_s']:.2f} by CPU time), and on "
+        f"{kernels / cores / found['run_s']:.2f} from run start to run end, in which "
+        f"{found['checks_s']:.1f} s of checks follow."
+    )
+
+
+def table(partitions: int) -> list[str]:
+    from benchmarks.postgres import initdb
+
+    load, kernel = os.getloadavg()[0], kernel_ms()
+    cores = len(os.sched_getaffinity(0))
+    rows = [HEAD]
+    for storage in ("PostgreSQL", "SQLite") if initdb() else ("SQLite",):
+        with home(partitions, postgres=storage == "PostgreSQL") as env:
+            made, again = script("backfill_run.py", env, "ours", "2")
+        rows.append(row(f"ours, {storage}, with a check of each", partitions, made, kernel / cores))
+        rows.append(row(f"ours, {storage}, all current already", partitions, again, 0.0))
+    with home(partitions, postgres=False) as env:
+        (naive,) = script("backfill_run.py", env, "naive", "1")
+    rows.append(row("naive single run, SQLite, no checks", partitions, naive, None))
+    rows.append(f"| one run per partition ({PLAIN} of them) | {60 / plain(20):,.1f} | | | | | |")
+    with home(LONG_PARTITIONS, postgres=bool(initdb()), kernel_ms=LONG_MS) as env:
+        (long,) = script("backfill_run.py", env, "ours", "1")
+    head = (
+        f"{partitions:,} partitions, kernel {kernel:.1f} ms, {cores} CPUs, load {load:.1f} at the "
+        f"start, {datetime.now(UTC):%Y-%m-%d}; `python benchmarks/backfill.py {partitions}`."
+    )
+    return [head, "\n".join(rows), busy(long, cores)]
+
+
+def many(partitions: int) -> list[str]:
+    """One large run: does its memory grow, and can its event log be used?"""
+    from benchmarks.postgres import initdb
+
+    with home(partitions, postgres=bool(initdb())) as env:
+        (made,) = script("backfill_run.py", env, "ours", "1")
+        workspace = Path(env["DAGSTER_HOME"]) / "workspace.yaml"
+        target = {"python_module": {"module_name": "benchmarks.backfill_defs",
+                                    "attribute": "ours_defs"}}  # fmt: skip
+        workspace.write_text(json.dumps({"load_from": [target]}))
+        times = script("backfill_queries.py", env, str(workspace), "bench/ours", made["run_id"])
+    quarters = " / ".join(f"{size:.0f}" for size in made["quarters_mib"])
+    storage = "PostgreSQL" if initdb() else "SQLite"
+    head = (
+        f"One run of {partitions:,} partitions with a check of each, {storage}, load "
+        f"{os.getloadavg()[0]:.1f} at the end, {datetime.now(UTC):%Y-%m-%d}; "
+        f"`python benchmarks/backfill.py --many {partitions}`. "
+        f"{partitions / made['run_s'] * 60:,.0f} partitions/min from run start to run end; the run "
+        f"is created in {made['planned_s']:.1f} s. "
+        f"Largest size of the run's process in each quarter of the run: {quarters} MiB."
+    )
+    rows = ["| what the UI asks | first time, s | again, s |", "|---|---|---|"]
+    rows += [f"| {name} | {first:.2f} | {again:.2f} |" for name, (first, again) in times.items()]
+    return [head, "\n".join(rows)]
+
+
+def main(words: list[str]) -> None:
     from benchmarks.measure import save
 
-    partitions = int(sys.argv[1]) if len(sys.argv) > 1 else 200
-    load = os.getloadavg()[0]
-    kernel = kernel_ms()
-    ours = list(map(float, measured("ours", partitions).split()))
-    naive = list(map(float, measured("naive", partitions).split()))
-    alone = plain(partitions)
-    made, again = ours[:5], ours[5:]
-    cores = len(os.sched_getaffinity(0))
-    overhead = made[2] / partitions * 1000 - kernel / cores
-    rows = [
-        ("ours, with a check of each", partitions / made[1] * 60, made[2], made[3], made[4]),
-        ("ours, all current already", partitions / again[1] * 60, again[2], again[3], again[4]),
-        ("naive single run, no checks", partitions / naive[1] * 60, naive[2], naive[3], naive[4]),
-        (f"one run per partition ({PLAIN} of them)", 60 / alone, float("nan"), float("nan"),
-         float("nan")),
-    ]  # fmt: skip
-    cpu_ms = made[3] / partitions * 1000
-    table = "\n".join(
-        f"| {name} | {rate:,.0f} | "
-        + " | ".join("" if math.isnan(value) else f"{value:,.1f}" for value in rest)
-        + " |"
-        for name, rate, *rest in rows
-    )
-    section = f"""{partitions} partitions, kernel {kernel:.1f} ms, {cores} CPUs, load {load:.1f} at
-the start, {datetime.now(UTC):%Y-%m-%d}; `python benchmarks/backfill.py {partitions}`.
-
-| way | partitions/min, start to end | asset step, s | CPU of the process, s | its peak, MiB |
-|---|---|---|---|---|
-{table}
-
-Overhead of ours beyond the kernels (on {cores} CPUs): {overhead:.1f} ms per partition in the
-asset's step. CPU of the run's process: {cpu_ms:.1f} ms, checks and events included."""
-    save("backfill", "Backfill", [section])
-    print(section)
+    if words[:1] == ["--many"]:
+        sections = many(int((words[1:] or ["10000"])[0]))
+        save("backfill-many", "One large run", sections)
+    else:
+        sections = table(int((words or ["1000"])[0]))
+        save("backfill", "Backfill", sections)
+    print("\n\n".join(sections))
 
 
 if __name__ == "__main__":
     sys.path.insert(0, str(ROOT))
-    if sys.argv[1:2] == ["--run"]:
-        run(sys.argv[2])
-    else:
-        main()
+    main(sys.argv[1:])
