@@ -59,7 +59,9 @@ def difference(before: Artifact, now: Iterable[StoredObject]) -> tuple[str, dict
 
 
 def _tiles(objects: Iterable[StoredObject]) -> dict[str, StoredObject]:
-    return {item.facts["cell"]: item for item in objects if item.media_type == COG}
+    """The tiles among the objects; a COG of another kind of asset lies on no cell."""
+    tiles = [item for item in objects if item.media_type == COG and "cell" in item.facts]
+    return {item.facts["cell"]: item for item in tiles}
 
 
 def _bounds(tiles: Mapping[str, StoredObject]) -> dict[str, Bounds]:
