@@ -9,7 +9,7 @@ from dagster_aws.s3 import S3Resource
 
 from geo_assets.automation.jobs import automation
 from geo_assets.io_manager import GeoIOManager
-from geo_assets.resources import GeoEngine, GeoStore
+from geo_assets.resources import GeoEngine, GeoStore, preset
 from geo_assets.settings import Settings
 
 
@@ -41,7 +41,7 @@ def resources(settings: Settings) -> dict[str, object]:
         endpoint_url=os.environ.get("AWS_ENDPOINT_URL"),
         region_name=os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION"),
     )
-    store = GeoStore(root=settings.root, source=settings.source, s3=s3)
+    store = preset(GeoStore, root=settings.root, source=settings.source)(s3=s3)
     return {
         "geo_store": store,
         "geo_engine": GeoEngine.from_settings(settings),

@@ -4,7 +4,7 @@ When a run is created, Dagster plans each check of each partition in a row of it
 partitions of the run into every row: 3,000 partitions take 10 s and 600 MB for each check, and
 10,000 are more than PostgreSQL takes in one statement. Here a row names its own partition only.
 
-To be named in `dagster.yaml`, see `deploy/dagster.yaml`; everything else is Dagster's own.
+`geo_assets.instance` takes it where there is a database; everything else is Dagster's own.
 """
 
 from __future__ import annotations

@@ -3,13 +3,15 @@
 # Dagster reads the annotations of resources as objects, not as text, so this module does without
 # `from __future__ import annotations`.
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from copy import copy
 from pathlib import Path
+from typing import Any, TypeVar
 
 import dagster as dg
 from dagster_aws.s3 import S3Resource
-from pydantic import Field, PrivateAttr
+from pydantic import Field, PrivateAttr, ValidationInfo, field_validator
 
 from geo_assets.engine import log
 from geo_assets.engine.engine import Engine
@@ -20,6 +22,16 @@ from geo_assets.store.artifact import ArtifactStore
 from geo_assets.store.objects import S3Access, open_store
 from geo_assets.store.observed import ObservedObjects
 
+R = TypeVar("R", bound=dg.ConfigurableResource[Any])
+
+_CHOICES = {
+    "log_format": ("console", "json"),
+    "log_level": ("debug", "info", "warning", "error"),
+}
+
+LEAST_MEMORY = 64 << 20
+"""Bytes below which a memory budget is a number in another unit."""
+
 
 class GeoStore(dg.ConfigurableResource[None]):
     """Where results are published and where sources are read.
@@ -29,7 +41,7 @@ class GeoStore(dg.ConfigurableResource[None]):
     environment.
     """
 
-    root: str = Field(description="Folder or URL that results are published under.")
+    root: str = Field(min_length=1, description="Folder or URL that results are published under.")
     source: str = Field(
         default="data/source", description="Folder or URL that relative source patterns start at."
     )
@@ -72,17 +84,37 @@ class GeoEngine(dg.ConfigurableResource[None]):
         "the workers busy when partitions are small; each holds its files in the scratch folder.",
     )
     scratch: str = Field(description="Folder for files in flight.")
-    log_format: str = Field(default="console", description="console or json")
-    log_level: str = Field(default="info", description="debug, info, warning or error")
+    log_format: str = Field(default="console", description="`console` or `json`.")
+    log_level: str = Field(
+        default="info",
+        description="`debug`, `info`, `warning` or `error`: the least that is logged.",
+    )
     otel: str = Field(default="", description="OTLP endpoint for spans; empty sends none.")
     prometheus: str = Field(default="", description="Pushgateway for metrics; empty pushes none.")
 
     _engine: Engine | None = PrivateAttr(default=None)
 
+    @field_validator("memory_bytes")
+    @classmethod
+    def _enough(cls, value: int) -> int:
+        if 0 < value < LEAST_MEMORY:
+            raise ValueError(f"a budget is at least {LEAST_MEMORY} bytes, 6 GiB are {6 << 30}; "
+                             "0 takes it from the cgroup")  # fmt: skip
+        return value
+
+    @field_validator("log_format", "log_level")
+    @classmethod
+    def _known(cls, value: str, info: ValidationInfo) -> str:
+        allowed = _CHOICES[info.field_name or ""]
+        if value not in allowed:
+            raise ValueError(f"it is one of {', '.join(allowed)}")
+        return value
+
     @classmethod
     def from_settings(cls, settings: Settings) -> "GeoEngine":
         """The resource that `settings` describe."""
-        return cls(
+        return preset(
+            cls,
             workers=settings.workers,
             memory_bytes=settings.memory_bytes,
             partitions=settings.partitions,
@@ -91,7 +123,7 @@ class GeoEngine(dg.ConfigurableResource[None]):
             log_level=settings.log_level,
             otel=settings.otel,
             prometheus=settings.prometheus,
-        )
+        )()
 
     @asynccontextmanager
     async def yield_for_execution(  # type: ignore[override]  # async ones are not in the type
@@ -125,6 +157,20 @@ class GeoEngine(dg.ConfigurableResource[None]):
             msg = "the engine runs only inside a Dagster run"
             raise RuntimeError(msg)
         return self._engine
+
+
+def preset(kind: type[R], **values: Any) -> Callable[..., R]:
+    """A class like `kind` with other defaults of its fields.
+
+    A run config that names one field of a resource replaces all that the resource was made with;
+    what it leaves out is the class's default, which therefore has to be the project's value.
+    """
+    fields = {name: copy(kind.model_fields[name]) for name in values}
+    for name, value in values.items():
+        fields[name].default = value
+    annotations = {name: field.annotation for name, field in fields.items()}
+    body = {"__module__": kind.__module__, "__doc__": kind.__doc__, "__annotations__": annotations}
+    return type(kind.__name__, (kind,), {**body, **fields})
 
 
 def s3_access(resource: S3Resource) -> S3Access:

@@ -45,6 +45,9 @@ class Settings:
     partitions: int = 4
     """Partitions of one run that are fetched and made at the same time
     (`GEO_ASSETS_PARTITIONS`)."""
+    run_partitions: int = 0
+    """Partitions of one run of a backfill at most; 0 means all that follow each other
+    (`GEO_ASSETS_RUN_PARTITIONS`)."""
     memory_bytes: int = 0
     """Memory budget of all running chunks; 0 takes it from the cgroup (`GEO_ASSETS_MEMORY`)."""
     scratch: Path = Path(tempfile.gettempdir()) / "geo_assets"
@@ -94,6 +97,13 @@ def _count(text: str) -> int:
     return int(text)
 
 
+def _most(text: str) -> int:
+    if not text.isdigit():
+        raise ConfigError("GEO_ASSETS_RUN_PARTITIONS is a number of partitions", repr(text), "",
+                          "Write 0 for all of a backfill in one run.")  # fmt: skip
+    return int(text)
+
+
 def _choice(text: str) -> str:
     if text not in ("console", "json"):
         raise ConfigError("GEO_ASSETS_LOG is console or json", repr(text))
@@ -121,6 +131,7 @@ _READERS: dict[str, tuple[str, Callable[[str], Any]]] = {
     "ROOT": ("root", str),
     "WORKERS": ("workers", _count),
     "PARTITIONS": ("partitions", _some),
+    "RUN_PARTITIONS": ("run_partitions", _most),
     "MEMORY": ("memory_bytes", parse_bytes),
     "SCRATCH": ("scratch", Path),
     "LOG": ("log_format", _choice),

@@ -46,3 +46,10 @@ def test_nonsense_is_refused(name, value):
 
 def test_empty_variables_count_as_unset():
     assert Settings.from_env({"GEO_ASSETS_ROOT": ""}) == Settings()
+
+
+def test_runs_of_a_backfill_are_as_long_as_wanted():
+    assert Settings.from_env({}).run_partitions == 0
+    assert Settings.from_env({"GEO_ASSETS_RUN_PARTITIONS": "500"}).run_partitions == 500
+    with pytest.raises(ConfigError, match="GEO_ASSETS_RUN_PARTITIONS is a number of partitions"):
+        Settings.from_env({"GEO_ASSETS_RUN_PARTITIONS": "all"})

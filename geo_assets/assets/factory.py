@@ -12,6 +12,7 @@ import dagster as dg
 from geo_assets.assets.body import Plan, materialize
 from geo_assets.dagster_internals import preview_features
 from geo_assets.resources import GeoEngine, GeoStore
+from geo_assets.settings import Settings
 
 HEAVY = "heavy"
 """The Dagster pool of steps that use all workers: one at a time on a host."""
@@ -38,10 +39,12 @@ def recipe_asset(
     partitions: dg.PartitionsDefinition[Any] | None = None,
     owners: Sequence[str] = (),
     heavy: bool = True,
+    automation: dg.AutomationCondition[Any] | None = None,
 ) -> dg.AssetsDefinition:
     """An asset whose partitions are made by recipes.
 
-    The group is the layer, the key is the storage path. A run may cover any number of partitions.
+    The group is the layer, the key is the storage path. A run may cover any number of partitions;
+    those of a backfill cover as many as `GEO_ASSETS_RUN_PARTITIONS` allows.
 
     Args:
         key: The asset key.
@@ -52,10 +55,12 @@ def recipe_asset(
         partitions: The partitions, if any.
         owners: Dagster owners: `team:geo` or an e-mail address.
         heavy: It uses all workers: one such step at a time on a host.
+        automation: When it is made without being asked for, once that is switched on.
     """
     partitioning: dict[str, Any] = {}
     if partitions is not None:
-        policy = dg.BackfillPolicy.single_run()
+        with preview_features():
+            policy = _backfills(Settings.from_env().run_partitions)
         partitioning = {"partitions_def": partitions, "backfill_policy": policy}
 
     with preview_features():
@@ -69,6 +74,7 @@ def recipe_asset(
             description=description,
             output_required=False,
             pool=HEAVY if heavy else None,
+            automation_condition=automation,
             **partitioning,
         )
         async def asset(  # type: ignore[no-untyped-def]  # noqa: ANN202 - Dagster would check it
@@ -81,3 +87,7 @@ def recipe_asset(
     _planners[asset.node_def] = planner
     made: dg.AssetsDefinition = asset
     return made
+
+
+def _backfills(most: int) -> dg.BackfillPolicy:
+    return dg.BackfillPolicy.multi_run(most) if most else dg.BackfillPolicy.single_run()

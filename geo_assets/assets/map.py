@@ -15,6 +15,7 @@ import dagster as dg
 from geo_assets.assets.body import Plan
 from geo_assets.assets.factory import recipe_asset
 from geo_assets.assets.inputs import newest_input
+from geo_assets.automation.conditions import when_inputs_change
 from geo_assets.checks.stored import stored_checks
 from geo_assets.errors import ConfigError
 from geo_assets.kernels.map_layer import MapLayerSpec, map_layer, predicted_layer_bytes
@@ -103,6 +104,7 @@ def map_asset(
         "which needs no network.",
         kinds={"html"},
         deps=[each.dep() for each in (scene_of, *others_of) if each is not None],
+        automation=when_inputs_change(),
         partitions=partitions,
         owners=owners,
     )

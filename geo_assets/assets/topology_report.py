@@ -14,6 +14,7 @@ import dagster as dg
 from geo_assets.assets.body import Plan
 from geo_assets.assets.factory import recipe_asset
 from geo_assets.assets.inputs import newest_input
+from geo_assets.automation.conditions import when_inputs_change
 from geo_assets.checks.geoparquet import GEOPARQUET
 from geo_assets.checks.stored import stored_checks
 from geo_assets.checks.topology import report_checks
@@ -92,6 +93,7 @@ def topology_report_asset(
         description=f"Every defect in the topology of `core/{layer}`, located.",
         kinds={"parquet"},
         deps=[layer_of.dep()],
+        automation=when_inputs_change(),
         owners=owners,
     )
     checks = [*report_checks(name, rules), stored_checks(("out", name), None, GEOPARQUET)]

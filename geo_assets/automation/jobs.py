@@ -21,6 +21,7 @@ from typing import Any
 
 import dagster as dg
 
+from geo_assets.automation.conditions import condition_sensor
 from geo_assets.automation.outdated import outdated
 from geo_assets.automation.switch import is_on
 from geo_assets.dagster_internals import failed_partitions
@@ -54,7 +55,7 @@ class _Family:
 
 
 def automation(definitions: dg.Definitions) -> dg.Definitions:
-    """The jobs and schedules of a project; schedules are off until switched on."""
+    """The jobs, schedules and conditions of a project; all but jobs are off until switched on."""
     families = list(_families(definitions))
     jobs: list[Any] = []
     schedules: list[Any] = []
@@ -69,9 +70,12 @@ def automation(definitions: dg.Definitions) -> dg.Definitions:
         schedules.append(_nightly(family, job))
         if _days(family.partitions) is not None:
             schedules.append(_daily(family, job))
-    if definitions.resolve_asset_graph().asset_check_keys:
+    graph = definitions.resolve_asset_graph()
+    if graph.asset_check_keys:
         jobs.append(_checks())
-    return dg.Definitions(jobs=jobs, schedules=schedules)
+    conditions = [graph.get(key).automation_condition for key in graph.materializable_asset_keys]
+    sensors = [condition_sensor()] if any(conditions) else []
+    return dg.Definitions(jobs=jobs, schedules=schedules, sensors=sensors)
 
 
 def _checks() -> Any:

@@ -13,9 +13,12 @@ from geo_assets.dagster_internals import (
     PartitionLog,
     VersionTags,
     checked_materializations,
+    names_partitions,
     preview_features,
     silent_output_metadata,
+    sum_of_partitions,
 )
+from geo_assets.partitions import RANGE_END, RANGE_START
 from geo_assets_tests.adapters.conftest import materializations, stale_status
 
 PARTS = dg.StaticPartitionsDefinition(["a", "b"])
@@ -157,3 +160,42 @@ def test_preview_features_hide_warnings_from_users_and_only_inside():
         assert caught == []
         dg.Output(1, data_version=dg.DataVersion("v"))
     assert [each.category for each in caught] == [dg.BetaWarning]
+
+
+@pytest.mark.parametrize(
+    ("tags", "expected"),
+    [
+        ({}, False),
+        ({"dagster/partition": "a"}, True),
+        ({RANGE_START: "a", RANGE_END: "b"}, True),
+    ],
+)
+def test_a_check_knows_whether_its_run_names_partitions(tags, expected):
+    asked: list[bool] = []
+    check = checking(lambda context: asked.append(names_partitions(context)))
+    job = dg.define_asset_job("job", selection=dg.AssetSelection.all_asset_checks())
+    defs = dg.Definitions(assets=[up], asset_checks=[check], jobs=[job])
+    defs.resolve_job_def("job").execute_in_process(tags=tags, raise_on_error=False)
+    assert asked == [expected]
+
+
+@pytest.mark.parametrize("summed", [True, False])
+def test_a_run_without_partitions_takes_an_evaluation_and_no_result(bench, summed):
+    with preview_features():
+
+        @dg.multi_asset_check(
+            specs=[dg.AssetCheckSpec("verdict", asset=UP, blocking=True, partitions_def=PARTS)],
+            can_subset=True,
+        )
+        def verdict():
+            result = dg.AssetCheckResult(asset_key=UP, check_name="verdict", passed=True)
+            yield sum_of_partitions(result, blocking=True) if summed else result
+
+    job = dg.define_asset_job("job", selection=dg.AssetSelection.all_asset_checks())
+    defs = dg.Definitions(assets=[up], asset_checks=[verdict], jobs=[job])
+    assert bench.run(up, span=("a", "b")).success
+    result = defs.resolve_job_def("job").execute_in_process(
+        instance=bench.instance, raise_on_error=False
+    )
+    assert result.success is summed
+    assert [each.passed for each in result.get_asset_check_evaluations()] == [True] * summed

@@ -6,6 +6,7 @@
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,7 @@ class Recipe:
     partition: str | None
     text: str
     version: str
-    asset: tuple[str, ...] = ("core", "texts")
+    asset: tuple[str, ...]
     inputs: Mapping[str, str] = field(default_factory=dict)
 
     async def chunks(self, bench: Bench) -> Sequence[Chunk]:
@@ -48,14 +49,14 @@ def _chunk(kernel: Any, spec: Any) -> Chunk:
     return Chunk(id="text", kernel=kernel, spec=spec, predicted_bytes=10 << 20)
 
 
-def _planner(store: GeoStore) -> Any:
+def plan_texts(asset: tuple[str, ...], store: GeoStore) -> Any:
     async def plan(partition: str | None, folder: Path) -> Recipe:
         path = Path(store.source) / str(partition)
         try:
             text = path.read_text()
         except FileNotFoundError:
             raise InputError("A text is there", "none", str(partition)) from None
-        return Recipe(partition=partition, text=text, version=fingerprint(text))
+        return Recipe(asset=asset, partition=partition, text=text, version=fingerprint(text))
 
     return plan
 
@@ -65,8 +66,9 @@ async def _look(artifact, store, folder: Path) -> Sequence[Chunk]:
 
 
 texts = recipe_asset(
-    ("core", "texts"), _planner, description="Texts.", kinds=set(), partitions=PARTITIONS
-)
+    ("core", "texts"), partial(plan_texts, ("core", "texts")), description="Texts.", kinds=set(),
+    partitions=PARTITIONS,
+)  # fmt: skip
 checks = make_checks(
     texts.key, [CheckRule(name="readable", fact="text", description="Opens.")], _look, PARTITIONS
 )

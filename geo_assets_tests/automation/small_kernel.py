@@ -19,8 +19,8 @@ class Text:
 
 
 def write(spec: Text, workdir: Path) -> KernelResult:
-    """A file that holds the text; `poison` is refused, `talk` is talked about."""
-    time.sleep(spec.seconds)
+    """A file that holds the text; `poison` is refused, `talk` talked about, `slow` takes a minute."""
+    time.sleep(60 if "slow" in spec.text else spec.seconds)
     if "poison" in spec.text:
         raise InputError("A text is harmless", repr(spec.text))
     if "talk" in spec.text:

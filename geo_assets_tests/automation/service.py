@@ -1,0 +1,159 @@
+"""A deployment as `docs/deployment.md` has it: code server, daemon and web server."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+import psutil
+import pytest
+import yaml
+
+from geo_assets_tests.conftest import free_port
+
+T = TypeVar("T")
+
+REPOSITORY = Path(__file__).parents[2]
+LOCATION = "geo_assets"
+PATIENCE_S = 150
+REPOSITORIES = "{ repositoriesOrError { ... on RepositoryConnection { nodes { name } } } }"
+LAUNCH_BACKFILL = """mutation ($params: LaunchBackfillParams!) {
+  launchPartitionBackfill(backfillParams: $params) {
+    __typename ... on LaunchBackfillSuccess { backfillId } ... on PythonError { message } } }"""
+RETRY_BACKFILL = """mutation ($params: ReexecutionParams!) {
+  reexecutePartitionBackfill(reexecutionParams: $params) {
+    __typename ... on LaunchBackfillSuccess { backfillId } ... on PythonError { message } } }"""
+BACKFILL = """query ($id: String!) { partitionBackfillOrError(backfillId: $id) {
+    ... on PartitionBackfill { status isAssetBackfill } } }"""
+STATS = """query ($key: AssetKeyInput!) { assetNodeOrError(assetKey: $key) {
+    ... on AssetNode { partitionStats { numMaterialized numFailed numPartitions } } } }"""
+LAUNCH_RUN = """mutation ($params: ExecutionParams!) { launchRun(executionParams: $params) {
+    __typename ... on LaunchRunSuccess { run { runId } } ... on PythonError { message }
+    ... on RunConfigValidationInvalid { errors { message } } } }"""
+TERMINATE = """mutation ($id: String!) { terminateRun(runId: $id) {
+    __typename ... on PythonError { message } } }"""
+STATUS = """query ($id: ID!) { runOrError(runId: $id) { ... on Run { status } } }"""
+SENSOR = """query ($selector: SensorSelector!) { sensorOrError(sensorSelector: $selector) {
+    ... on Sensor { sensorState { status ticks(limit: 100) {
+      status runIds logEvents { events { message } } } } } } }"""
+
+
+class Service:
+    """A running deployment, spoken to as the UI does."""
+
+    def __init__(self, port: int, processes: list[subprocess.Popen[bytes]]) -> None:
+        self._url = f"http://127.0.0.1:{port}/graphql"
+        self._processes = processes
+
+    def ask(self, query: str, **variables: Any) -> Any:
+        """The one field that a query or mutation asks for."""
+        body = json.dumps({"query": query, "variables": variables}).encode()
+        request = urllib.request.Request(
+            self._url, data=body, headers={"Content-Type": "application/json"}
+        )
+        try:
+            with urllib.request.urlopen(request, timeout=60) as response:
+                answer = json.load(response)
+        except urllib.error.HTTPError as error:
+            pytest.fail(error.read().decode())
+        assert "errors" not in answer, answer["errors"]
+        (value,) = answer["data"].values()
+        return value
+
+    def until(self, what: str, look: Callable[[], T | None]) -> T:
+        """The first value of `look` that is true."""
+        deadline = time.monotonic() + PATIENCE_S
+        while time.monotonic() < deadline:
+            for process in self._processes:
+                assert process.poll() is None, f"{process.args} has ended"
+            if found := look():
+                return found
+            time.sleep(0.3)
+        pytest.fail(f"waited too long for {what}")
+
+    def backfill(self, asset: tuple[str, ...], partitions: list[str]) -> str:
+        """Launch one; its id."""
+        params = {"assetSelection": [{"path": list(asset)}], "partitionNames": partitions}
+        return self.ask(LAUNCH_BACKFILL, params=params)["backfillId"]
+
+    def backfill_ended(self, backfill: str) -> str:
+        """Its last status."""
+
+        def look() -> str | None:
+            status = self.ask(BACKFILL, id=backfill)["status"]
+            return status if status.startswith(("COMPLETED", "FAILED", "CANCELED")) else None
+
+        return self.until(f"backfill {backfill}", look)
+
+    def partitions(self, *asset: str) -> tuple[int, int]:
+        """How many partitions the UI shows as materialized and as failed."""
+        stats = self.ask(STATS, key={"path": list(asset)})["partitionStats"]
+        return stats["numMaterialized"], stats["numFailed"]
+
+    def pids(self) -> set[int]:
+        """Of the deployment's processes."""
+        found = set()
+        for process in self._processes:
+            top = psutil.Process(process.pid)
+            found |= {top.pid, *(child.pid for child in top.children(recursive=True))}
+        return found
+
+
+@contextmanager
+def serving(folder: Path, module: str, variables: Mapping[str, str]) -> Iterator[Service]:
+    """Start the three processes on the repository's own `dagster.yaml`."""
+    home = folder / "home"
+    home.mkdir()
+    shutil.copy(REPOSITORY / "dagster.yaml", home)
+    code, web = free_port(), free_port()
+    server = {"host": "127.0.0.1", "port": code, "location_name": LOCATION}
+    workspace = home / "workspace.yaml"
+    workspace.write_text(yaml.safe_dump({"load_from": [{"grpc_server": server}]}))
+    env = {**os.environ, "DAGSTER_HOME": str(home), "PYTHONPATH": str(REPOSITORY), **variables}
+    env.pop("PYTHONDONTWRITEBYTECODE", None)
+    commands = [
+        ["-m", "dagster", "code-server", "start", "-m", module, "-h", "127.0.0.1", "-p", str(code)],
+        ["-m", "geo_assets_tests.automation.quick_daemon", "run", "-w", str(workspace)],
+        ["-m", "dagster_webserver", "-w", str(workspace), "-h", "127.0.0.1", "-p", str(web)],
+    ]  # fmt: skip
+    with ExitStack() as stack:
+        processes = []
+        for number, command in enumerate(commands):
+            log = stack.enter_context((folder / f"service-{number}.log").open("wb"))
+            process = subprocess.Popen(
+                [sys.executable, *command], cwd=folder, env=env, stdout=log, stderr=log,
+                start_new_session=True,
+            )  # fmt: skip
+            stack.callback(_end, process)
+            processes.append(process)
+        service = Service(web, processes)
+        service.until("the code location", lambda: _loaded(service))
+        yield service
+
+
+def _loaded(service: Service) -> bool:
+    try:
+        found = service.ask(REPOSITORIES)
+    except OSError:
+        return False
+    return bool(found.get("nodes"))
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    process.send_signal(signal.SIGINT)
+    try:
+        process.wait(20)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
