@@ -87,7 +87,7 @@ class GeoEngine(dg.ConfigurableResource[None]):
     log_format: str = Field(default="console", description="`console` or `json`.")
     log_level: str = Field(
         default="info",
-        description="`debug`, `info`, `warning` or `error`: the least that is logged.",
+        description="Least that is logged: `debug`, `info`, `warning`, `error`.",
     )
     otel: str = Field(default="", description="OTLP endpoint for spans; empty sends none.")
     prometheus: str = Field(default="", description="Pushgateway for metrics; empty pushes none.")

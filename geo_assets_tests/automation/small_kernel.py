@@ -19,7 +19,7 @@ class Text:
 
 
 def write(spec: Text, workdir: Path) -> KernelResult:
-    """A file that holds the text; `poison` is refused, `talk` talked about, `slow` takes a minute."""
+    """A file that holds the text; `poison` is refused, `talk` is logged, `slow` takes a minute."""
     time.sleep(60 if "slow" in spec.text else spec.seconds)
     if "poison" in spec.text:
         raise InputError("A text is harmless", repr(spec.text))
