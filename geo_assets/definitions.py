@@ -5,6 +5,8 @@ Paths are relative to `GEO_ASSETS_SOURCE`; results go to `GEO_ASSETS_ROOT`.
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import dagster as dg
 
 from geo_assets.assembly import assemble
@@ -14,6 +16,8 @@ from geo_assets.assets.spatial_join import spatial_join_asset
 from geo_assets.assets.topology_report import topology_report_asset
 from geo_assets.assets.vector_layer import vector_layer_asset
 from geo_assets.assets.zonal_statistics import zonal_statistics_asset
+from geo_assets.checks.freshness import freshness_check
+from geo_assets.checks.references import referential_integrity_check
 from geo_assets.grids import TileMatrixGrid
 
 SCENES = dg.DynamicPartitionsDefinition(name="scenes")
@@ -25,6 +29,7 @@ defs = assemble(
         source="scenes/{scene}.tif",
         crs="EPSG:32633",
         grid=TileMatrixGrid(id="WebMercatorQuad", level=11, cell_px=1024),
+        aligned=True,
     ),
     vector_layer_asset(
         "districts",
@@ -64,6 +69,14 @@ defs = assemble(
         zone_geometry=True,
         partitions=DAYS,
     ),
+    referential_integrity_check(
+        "out/events_by_zone",
+        column="district_id",
+        to="core/districts",
+        key="district_id",
+        partitions=DAYS,
+    ),
+    freshness_check("raw/districts", max_age=timedelta(days=365)),
     zonal_statistics_asset(
         "zonal_statistics",
         raster="raw/scenes",
