@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
@@ -168,18 +169,29 @@ def test_changed_since_checks_only_what_is_newer(clean: Town) -> None:
     assert checked(last["run_id"][:8]) == set()
 
 
-@pytest.mark.timeout(240)
-@pytest.mark.parametrize(("name", "code"), [("flawed", 1), ("clean", 0)])
-def test_the_script_for_ci_fails_on_defects_and_passes_without(
-    name: str, code: int, request: pytest.FixtureRequest
+@pytest.mark.timeout(400)
+def test_ci_fails_on_planted_defects_and_passes_when_they_are_repaired(
+    flawed: Town, tmp_path: Path
 ) -> None:
-    town: Town = request.getfixturevalue(name)
-    script = ROOT / "examples/ci/check.sh"
-    assert os.access(script, os.X_OK)
-    process = town.process("env", "SELECTION=+out/topology_report", str(script))
-    output, _ = process.communicate(timeout=230)
-    assert process.returncode == code, output
-    suites = ET.parse(town.folder / "reports/junit.xml").getroot()
-    checks = json.loads((town.folder / "reports/checks.json").read_text())["checks"]
-    assert {suite.get("name") for suite in suites} == {item["asset"] for item in checks}
-    assert {item["asset"] for item in checks} == {"core/districts", "out/topology_report"}
+    shutil.copytree(flawed.folder / "source", tmp_path / "source")
+    town = Town(tmp_path, flawed.truth)
+    script = ROOT / "geo_assets_tests/cli/ci/defects_then_repaired.sh"
+    for executable in (script, ROOT / "examples/ci/check.sh"):
+        assert os.access(executable, os.X_OK)
+    process = town.process(str(script), str(ROOT))
+    output, _ = process.communicate(timeout=390)
+    assert process.returncode == 0, output
+
+    planted = flawed.truth["districts"]["defects"]
+    junit = (tmp_path / "reports/delivered/junit.xml").read_text()
+    for kind in ("gap", "overlap", "duplicate"):
+        for pair in planted[kind]:
+            assert "+".join(pair) in junit or "+".join(reversed(pair)) in junit
+    for feature in planted["bowtie"]:
+        assert f"self_intersection {feature} at " in junit
+    counts = {
+        stage: json.loads((tmp_path / f"reports/{stage}/checks.json").read_text())["counts"]
+        for stage in ("delivered", "repaired", "corrected")
+    }
+    assert [counts[stage]["failed"] for stage in counts] == [5, 1, 0]
+    assert all(each["unable"] == each["warned"] == 0 for each in counts.values())
