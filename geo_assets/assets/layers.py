@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from geo_assets.assets.layer_change import layer_change
+from geo_assets.assets.operation import operation_numbers, operation_texts
 from geo_assets.checks.vector import layer_check_spec
 from geo_assets.declarations import Layer
 from geo_assets.errors import ConfigError, InputError
@@ -194,10 +195,11 @@ def _publication(objects: Sequence[StoredObject], made: Mapping[str, Any]) -> Pu
                 "antimeridian_crossings": made["antimeridian_crossings"],
                 "defects": Findings.from_dict(checked["geometry"]).total,
                 **_repairs(repair, left),
-                **_reprojection(operation, made["shift"]),
+                **operation_numbers(operation),
+                **_shift(made["shift"]),
                 **({"m_values_dropped": made["m_dropped"]} if made["m_dropped"] else {}),
             },
-            "texts": {"crs": made["crs"]["name"], **_operation(operation)},
+            "texts": {"crs": made["crs"]["name"], **operation_texts(operation)},
         },
         bbox=made["bbox"],
     )  # fmt: skip
@@ -215,23 +217,8 @@ def _repairs(repair: Mapping[str, Any], left: Mapping[str, Any] | None) -> dict[
     return numbers
 
 
-def _reprojection(operation: Mapping[str, Any], shift: Mapping[str, Any] | None) -> dict[str, Any]:
-    """What the UI plots of a reprojection; what is not known is left out."""
-    known = {
-        "crs_accuracy_m": operation["accuracy_m"],
-        "datum_shift_largest_m": None if shift is None else shift["largest_m"],
-    }
-    return {name: value for name, value in known.items() if value is not None}
-
-
-def _operation(operation: Mapping[str, Any]) -> dict[str, str]:
-    """The PROJ operation in words."""
-    accuracy = operation["accuracy_m"]
-    words = {
-        "crs_operation": operation["name"],
-        "crs_accuracy": "unknown" if accuracy is None else f"{accuracy:g} m",
-    }
-    if operation["missing_grids"]:
-        better, grids = operation["better_accuracy_m"], ", ".join(operation["missing_grids"])
-        words["crs_missing_grids"] = f"{grids}: the best of them would give {better:g} m"
-    return words
+def _shift(shift: Mapping[str, Any] | None) -> dict[str, float]:
+    """The largest datum shift, where it is known."""
+    if shift is None or shift["largest_m"] is None:
+        return {}
+    return {"datum_shift_largest_m": shift["largest_m"]}

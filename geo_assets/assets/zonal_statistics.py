@@ -14,12 +14,13 @@ import dagster as dg
 from geo_assets.assets.body import Plan
 from geo_assets.assets.factory import recipe_asset
 from geo_assets.assets.inputs import newest_input
+from geo_assets.assets.operation import operation_numbers, operation_texts
 from geo_assets.checks.stored import stored_checks
 from geo_assets.errors import ConfigError
 from geo_assets.kernels.table_facts import TableSpec, table_facts
 from geo_assets.kernels.zonal import (
-    KINDS,
     ZonalPlan,
+    check_statistics,
     compute_zones,
     merge_zones,
     plan_zones,
@@ -47,6 +48,7 @@ class ZonalDeclaration:
     key: str
     statistics: tuple[str, ...]
     bands: tuple[int, ...]
+    required_accuracy_m: float | None
     scene_of: Upstream
     zones_of: Upstream
 
@@ -61,6 +63,7 @@ def zonal_statistics_asset(
     bands: Sequence[int] = (),
     partitions: dg.PartitionsDefinition[Any] | None = None,
     zones_partitions: dg.PartitionsDefinition[Any] | None = None,
+    required_accuracy_m: float | None = None,
     owners: Sequence[str] = (),
 ) -> dg.Definitions:
     """Declare statistics of each scene over the current zones, or over those of its date.
@@ -80,17 +83,18 @@ def zonal_statistics_asset(
         partitions: Partitions of the scenes, if any.
         zones_partitions: Partitions of the zones, if any: those that `geo_assets.upstream` knows
             a rule for. Daily or yearly zones are those of the date in the scene's name.
+        required_accuracy_m: Accuracy in metres that the operation which brings the zones into
+            the scene's CRS must reach.
         owners: Dagster owners: `team:geo` or an e-mail address.
 
     Raises:
         ConfigError: The declaration is wrong.
     """
     where = f"zonal_statistics_asset(name={name!r})"
-    for text in statistics:
-        if text.partition("(")[0] not in KINDS:
-            raise ConfigError(f"A statistic is one of {', '.join(KINDS)}", repr(text), where)
-    if not statistics:
-        raise ConfigError("Zonal statistics name at least one statistic", "none", where)
+    check_statistics(statistics, where)
+    if required_accuracy_m is not None and not required_accuracy_m > 0:
+        raise ConfigError("required_accuracy_m is a positive number of metres",
+                          repr(required_accuracy_m), where)  # fmt: skip
     declared = ZonalDeclaration(
         name=name,
         raster=tuple(raster.split("/")),
@@ -98,6 +102,7 @@ def zonal_statistics_asset(
         key=key,
         statistics=tuple(statistics),
         bands=tuple(bands),
+        required_accuracy_m=required_accuracy_m,
         scene_of=Upstream(asset=tuple(raster.split("/")), own=partitions, partitions=partitions),
         zones_of=Upstream(asset=("core", zones), own=partitions, partitions=zones_partitions),
     )
@@ -120,7 +125,8 @@ def _planner(declared: ZonalDeclaration, geo_store: GeoStore) -> Plan:
         del folder
         scene = await newest_input(store, declared.scene_of, partition)
         zones = await newest_input(store, declared.zones_of, partition)
-        config = repr((declared.key, declared.statistics, declared.bands))
+        config = repr((declared.key, declared.statistics, declared.bands,
+                       declared.required_accuracy_m))  # fmt: skip
         version = fingerprint("zonal", ZONAL_FORMAT, scene.version, zones.version, config)
         return ZonalRecipe(
             declared=declared,
@@ -178,15 +184,20 @@ class ZonalRecipe(Merged):
             Chunk(id="look", kernel=table_facts, spec=spec, predicted_bytes=128 << 20)
         )
         stored = [await draft.stage(file) for file in merged.files]
+        operation = planned.facts["operation"]
         return Publication(
             objects=tuple(stored),
             properties={
                 "rows": looked.facts["rows"],
                 "columns": looked.facts["columns"],
-                "operation": planned.facts["operation"],
+                "operation": operation,
+                "findings": merged.facts["findings"],
                 "thumbnail": self.scene.properties.get("thumbnail", ""),
-                "numbers": {f"zones_{name}": n for name, n in planned.facts["status"].items()},
-                "texts": {"crs_operation": planned.facts["operation"]["name"]},
+                "numbers": {
+                    **{f"zones_{name}": n for name, n in planned.facts["status"].items()},
+                    **operation_numbers(operation),
+                },
+                "texts": operation_texts(operation),
             },
         )
 
@@ -207,4 +218,5 @@ class ZonalRecipe(Merged):
             zones=zones,
             statistics=self.declared.statistics,
             bands=self.declared.bands,
+            required_accuracy_m=self.declared.required_accuracy_m,
         )

@@ -12,6 +12,7 @@ inside one a block of the raster is read once.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -42,6 +43,27 @@ _PLAN_PER_ZONE = 200
 _COVERAGE_BYTES = 12  # a pixel of a zone: its fraction and exactextract's own copies
 
 
+_STATISTIC = re.compile(r"([a-z_]+)(?:\((.*)\))?\Z")
+_QUANTILE = re.compile(r"\s*q\s*=\s*(0|1|0?\.\d+|0\.|1\.0*)\s*\Z")
+
+
+def check_statistics(statistics: Sequence[str], where: str = "") -> None:
+    """Refuse what exactextract would refuse in a worker, as far as the text tells.
+
+    Raises:
+        ConfigError: There is no statistic, or one that does not exist or has no sense.
+    """
+    if not statistics:
+        raise ConfigError("Zonal statistics name at least one statistic", "none", where)
+    for text in statistics:
+        read = _STATISTIC.match(text)
+        if read is None or read[1] not in KINDS:
+            raise ConfigError(f"A statistic is one of {', '.join(KINDS)}", repr(text), where)
+        if read[1] == "quantile" and not _QUANTILE.match(read[2] or ""):
+            raise ConfigError("A statistic quantile has a q from 0 to 1", repr(text), where,
+                              "Write for example quantile(q=0.9).")  # fmt: skip
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ZonalPlan:
     """Spec of `plan_zones`."""
@@ -65,11 +87,7 @@ class ZonalPlan:
     """Accuracy in metres that the transformation of the zones must state."""
 
     def __post_init__(self) -> None:
-        for text in self.statistics:
-            if text.split("(")[0] not in KINDS:
-                raise ConfigError(f"A statistic is one of {', '.join(KINDS)}", repr(text))
-        if not self.statistics:
-            raise ConfigError("Zonal statistics name a statistic", "none")
+        check_statistics(self.statistics)
         if self.chunks < 1 or self.max_cells < 1 or self.cache_bytes < 1:
             raise ConfigError("chunks, max_cells and cache_bytes are positive numbers",
                               f"{self.chunks}, {self.max_cells}, {self.cache_bytes}")  # fmt: skip
