@@ -56,6 +56,13 @@ def test_grids_survive_pickle_and_json(grid: Grid) -> None:
     assert again.cell(3, 5) == grid.cell(3, 5)
 
 
+def test_grids_are_told_in_words() -> None:
+    told = str(TileMatrixGrid("WebMercatorQuad", 11, 1024))
+    assert told == "WebMercatorQuad, level 11, tiles of 1024 px"
+    told = str(SquareGrid("EPSG:25832", 0.2))
+    assert told == "ETRS89 / UTM zone 32N, pixels of 0.2 metre, tiles of 4096 px"
+
+
 @given(x=st.integers(-(10**10), 10**10), y=st.integers(-(10**10), 10**10))
 def test_every_point_has_one_owner(x: float, y: float) -> None:
     x, y = x / 512, y / 512

@@ -108,7 +108,7 @@ def raster_tiles_asset(
     tiles = recipe_asset(
         ("core", series.name),
         partial(_tiles_planner, series),
-        description=f"COG tiles of each scene on `{series.grid}`, with a GeoParquet index.",
+        description=f"COG tiles of each scene ({series.grid}), with a GeoParquet index.",
         kinds={"tiff", "parquet"},
         deps=[scenes_of.dep()],
         partitions=partitions,

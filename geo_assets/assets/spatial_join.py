@@ -37,6 +37,13 @@ from geo_assets.upstream import Upstream
 JOIN_FORMAT = 2
 """Raised when the same layers and rule give another result than before."""
 
+_SHOWN = {
+    "inner": "Each row of {left} with each of {right} that it is joined to: {predicate}.",
+    "left": "Each row of {left}, with those of {right} that it is joined to: {predicate}.",
+    "aggregate": "Statistics of {left} for each row of {right}, joined by place: {predicate}.",
+}
+"""What the UI says of a join."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JoinDeclaration:
@@ -126,7 +133,9 @@ def spatial_join_asset(
     asset = recipe_asset(
         ("out", name),
         partial(_planner, declared),
-        description=f"`core/{left}` {predicate} `core/{right}`, {how}.",
+        description=_SHOWN[how].format(
+            left=f"`core/{left}`", predicate=predicate, right=f"`core/{right}`"
+        ),
         kinds={"parquet"},
         deps=[declared.left_of.dep(), declared.right_of.dep()],
         partitions=partitions,

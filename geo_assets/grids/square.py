@@ -56,6 +56,10 @@ class SquareGrid:
         check_cell_px(self.cell_px, where)
         object.__setattr__(self, "crs_wkt", crs.to_wkt())
 
+    def __str__(self) -> str:
+        pixels = f"pixels of {self.resolution:g} {CRS(self.crs_wkt).axis_info[0].unit_name}"
+        return f"{CRS(self.crs_wkt).name}, {pixels}, tiles of {self.cell_px} px"
+
     @property
     def cell_size(self) -> int:
         """Pixels along each side of a cell."""

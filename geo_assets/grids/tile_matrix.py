@@ -91,6 +91,9 @@ class TileMatrixGrid:
         ):
             object.__setattr__(self, name, value)
 
+    def __str__(self) -> str:
+        return f"{self.id}, level {self.level}, tiles of {self.cell_size} px"
+
     @property
     def cell_size(self) -> int:
         """Pixels along each side of a cell."""
