@@ -15,7 +15,7 @@ import traceback
 from collections.abc import Callable
 from time import monotonic
 
-BEAT_S = 0.02
+BEAT_S = 0.025
 LIMIT_S = 0.05
 _POLL_S = 0.01
 _FRAMES = 12
@@ -68,8 +68,11 @@ class LagSampler:
         self._plan()
 
     def _watch(self, end: threading.Event) -> None:
-        while not end.wait(_POLL_S):
+        wait = BEAT_S
+        while not end.wait(wait):
             late = monotonic() - self._due
+            # While the loop is in time, one look after each beat is enough.
+            wait = max(_POLL_S, _POLL_S - late)
             if late < _POLL_S:
                 continue
             if not self._loop.is_running():
