@@ -128,6 +128,13 @@ class Engine:
         """
         return self._work.inputs
 
+    def warm(self) -> None:
+        """Begin to start what workers are forked from, in the background.
+
+        For whoever is about to need a worker and has something to bring or to plan first.
+        """
+        self._compute.warm()
+
     async def stream(
         self,
         chunks: Iterable[Chunk] | AsyncIterable[Chunk],

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from geo_assets.engine import nursery
+from geo_assets.engine.scope import finish
 from geo_assets.errors import WorkerCrashed
 
 _START_S = 120.0
@@ -92,9 +93,9 @@ class Launcher:
             if self._link is None or self._link.lost:
                 if self._link is not None:
                     await self._link.close()
-                self._link = await asyncio.to_thread(self._spawn)
-                self._link.attach(self._on_output)
+                await finish(self._begin())  # else `close` would not know of it
             link = self._link
+        assert link is not None
         await asyncio.wait([link.ready], timeout=_START_S)
         if not link.ready.done():
             link.process.kill()
@@ -129,6 +130,10 @@ class Launcher:
         if self._link is not None:
             await self._link.close()
             self._link = None
+
+    async def _begin(self) -> None:
+        self._link = await asyncio.to_thread(self._spawn)
+        self._link.attach(self._on_output)
 
     def _spawn(self) -> _Link:
         ours, theirs = socket.socketpair()

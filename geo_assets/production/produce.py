@@ -77,6 +77,7 @@ async def produce(
     if newest is not None and newest.version == recipe.version:
         return Current(artifact=newest, inputs=recipe.inputs)
     progress = watched(recipe.asset, recipe.partition, progress)
+    engine.warm()
     draft = await store.begin_after(newest, recipe.asset, recipe.partition, recipe.version)
     bench = Bench(engine=engine, folder=folder, progress=progress, alone=alone)
     chunks = await recipe.chunks(bench)

@@ -129,3 +129,23 @@ async def test_no_input_opens_another_file(settings):
 
 def hostile_by_name(spec, workdir):
     return hostile(spec, workdir)
+
+
+def nurseries() -> list[psutil.Process]:
+    return [one for one in psutil.Process().children() if "nursery.main" in one.cmdline()[-1]]
+
+
+async def test_what_workers_come_from_is_started_ahead_and_ends_unused(settings):
+    async with Engine.open(settings) as engine:
+        assert not nurseries()
+        engine.warm()
+        engine.warm()
+        await engine.pool.warm()
+        (ahead,) = nurseries()
+        result = await engine.run(make(faulty.modules))
+        assert result.facts["nursery"] == ahead.pid
+    assert not nurseries()
+    async with Engine.open(settings) as engine:
+        engine.warm()
+        await asyncio.sleep(0)  # it has begun, and is not there yet
+    assert not nurseries()
