@@ -8,7 +8,7 @@ runs; the modules they call do the work:
 - `teller`: one line for each step, and a live line on a terminal.
 - `checking`, `reports`: run checks, and say what they found in several formats.
 - `since`: what is newer than a version, a run, a time.
-- `planning`: what a run would do.
+- `planning`, `dry`: what a run would do.
 - `profiling`, `profiled`: record one partition with py-spy, in a process of its own.
 - `tour`: the demo.
 """

@@ -15,7 +15,6 @@ from geo_assets.commands.shared import (
     partition_option,
     partitions_option,
     selection_argument,
-    size,
 )
 
 
@@ -40,10 +39,15 @@ def plan(
     """Show what `geo-assets run` would do with the same arguments; nothing is fetched or made.
 
     A partition is current, stale (its sources, inputs, declaration or code changed), missing, or
-    waits for an asset that would be made first. Chunks are those that would be done, and memory
-    is what the largest of them is expected to need; a question mark is where only the run can
-    tell.
-    """
+    waits for an asset that would be made first.
+
+    \b
+    chunks  that would be done
+    reads   bytes of sources or published inputs
+    memory  that the largest chunk is expected to need
+
+    A question mark stands where only the run can tell.
+    """  # noqa: D301 - click knows lines that are not to be wrapped by a backspace
     from geo_assets.commands import listing, planning, project
 
     loaded = project.load(definitions)
@@ -54,10 +58,7 @@ def plan(
     if as_json:
         click.echo(json.dumps([asdict(item) for item in planned], indent=1, ensure_ascii=False))
         return PASSED
-    rows = [["asset", "state", "partitions", "chunks", "memory", "why"]]
-    for asset, state, number, chunks, largest, why in planning.rows(planned):
-        rows.append([asset, state, number, chunks, size(int(largest)) if int(largest) else "", why])
-    for at, line in enumerate(listing.table(iter(rows))):
+    for at, line in enumerate(listing.table(planning.rows(planned))):
         click.secho(line, dim=(at == 0) or None)
     todo = sum(item.state != "current" for item in planned)
     click.secho(

@@ -4,21 +4,27 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, NoReturn, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import dagster as dg
 
 from geo_assets.assets.body import Plan
 from geo_assets.assets.factory import planner_of
+from geo_assets.commands.dry import (
+    DECLARATION,
+    NeedsWorkersError,
+    NoEngine,
+    PlanningStore,
+    WouldFetchError,
+)
 from geo_assets.commands.materializing import partitions_of
 from geo_assets.commands.project import Project
+from geo_assets.commands.shared import size
 from geo_assets.errors import GeoAssetsError, InputError
 from geo_assets.production import Bench, Recipe
-from geo_assets.resources import GeoStore
-from geo_assets.sources import SourceObject, Sources
 from geo_assets.store.artifact import ArtifactStore
 from geo_assets.store.bounded import each
 
@@ -38,44 +44,10 @@ class Planned:
     why: str = ""
     chunks: int | None = None
     """Chunks that would be done; None if only the run can tell."""
+    input_bytes: int | None = None
+    """What would be read of sources or of published inputs; None where those are made first."""
     largest_bytes: int | None = None
     """Memory that the largest chunk is expected to need."""
-
-
-@dataclass(frozen=True, slots=True)
-class _WouldFetchError(Exception):
-    """The source has changed: planning stops where a run would fetch."""
-
-    path: str
-
-
-class _Listing(Sources):
-    """Sources that can be listed, and that say so when one would be fetched."""
-
-    async def fetch(self, text: str, item: SourceObject, folder: Path) -> NoReturn:
-        """Refuse."""
-        del text, folder
-        raise _WouldFetchError(item.path)
-
-
-class _NoEngine:
-    """Stands where a recipe expects workers, and says so when it would need one."""
-
-    def __getattr__(self, name: str) -> Any:
-        raise _NeedsWorkersError(name)
-
-
-class _NeedsWorkersError(Exception):
-    """How many chunks there are is only known by computing."""
-
-
-class _PlanningStore(GeoStore):
-    """The store of a plan."""
-
-    def sources(self) -> Sources:
-        """Sources of which nothing is fetched."""
-        real = super().sources()
-        return _Listing(real._base, real._s3)  # noqa: SLF001
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +55,8 @@ class _Context:
     artifacts: ArtifactStore
     changing: dict[tuple[dg.AssetKey, str | None], None] = field(default_factory=dict)
     """What would be made anew, and what waits for that."""
+    sizes: dict[str, int] = field(default_factory=dict)
+    """Bytes of published inputs by their label."""
 
 
 async def plan(
@@ -93,7 +67,7 @@ async def plan(
     """What a run of `keys` (in topological order) would do with each partition."""
     store = project.geo_store
     context = _Context(store.artifacts())
-    planning = _PlanningStore(root=store.root, source=store.source, s3=store.s3)
+    planning = PlanningStore(root=store.root, source=store.source, s3=store.s3)
     planned: list[Planned] = []
     for key in keys:
         node = project.graph.get(key)
@@ -138,26 +112,39 @@ async def _planned(
     with tempfile.TemporaryDirectory(prefix="geo_assets_") as folder:
         try:
             recipe = await made(partition, Path(folder))
-        except _WouldFetchError as error:
+        except WouldFetchError as error:
             context.changing[key, partition] = None
-            why = f"{error.path} is {'new' if newest is None else 'changed'}"
-            return Planned(asset=asset, partition=partition, state=state, why=why)
+            return Planned(asset=asset, partition=partition, state=state, why=error.why(newest),
+                           input_bytes=error.input_bytes)  # fmt: skip
         except InputError as error:
             return Planned(asset=asset, partition=partition, state="unknown", why=str(error))
         if newest is not None and recipe.version == newest.version:
-            return Planned(asset=asset, partition=partition, state="current", chunks=0)
+            return Planned(asset=asset, partition=partition, state="current", chunks=0,
+                           input_bytes=0)  # fmt: skip
         context.changing[key, partition] = None
         chunks, largest = await _chunks(recipe, Path(folder))
     why = "" if newest is None else await _why(recipe, newest.sequence, context)
+    read = await _input_bytes(recipe, context)
     return Planned(asset=asset, partition=partition, state=state, why=why, chunks=chunks,
-                   largest_bytes=largest)  # fmt: skip
+                   input_bytes=read, largest_bytes=largest)  # fmt: skip
+
+
+async def _input_bytes(recipe: Recipe, context: _Context) -> int:
+    """Bytes of the current versions that a recipe is made of."""
+    for label in recipe.inputs:
+        if label not in context.sizes:
+            name, _, partition = label.removesuffix("]").partition("[")
+            artifact = await context.artifacts.newest(name.split("/"), partition or None)
+            objects = artifact.objects if artifact else ()
+            context.sizes[label] = sum(stored.size for stored in objects)
+    return sum(context.sizes[label] for label in recipe.inputs)
 
 
 async def _chunks(recipe: Recipe, folder: Path) -> tuple[int | None, int | None]:
-    engine: Any = _NoEngine()
+    engine: Any = NoEngine()
     try:
         chunks = await recipe.chunks(Bench(engine=engine, folder=folder))
-    except (_NeedsWorkersError, GeoAssetsError):
+    except (NeedsWorkersError, GeoAssetsError):
         return None, None
     if not chunks:  # all is done at the end, in one go
         return None, None
@@ -172,7 +159,7 @@ async def _why(recipe: Recipe, sequence: int, context: _Context) -> str:
     place = Place.of(recipe.asset, recipe.partition)
     before = (await read_commit(context.artifacts.objects, place, sequence)).inputs
     changed = [label for label, version in recipe.inputs.items() if before.get(label) != version]
-    return f"{', '.join(changed)} changed" if changed else "its declaration or code changed"
+    return f"{', '.join(changed)} changed" if changed else DECLARATION
 
 
 def partitions_by_asset(
@@ -196,20 +183,32 @@ def partitions_by_asset(
     return found
 
 
-def rows(planned: Sequence[Planned]) -> Iterator[tuple[str, str, str, str, str, str]]:
-    """Asset, state, partitions, chunks, largest chunk in bytes and why, by asset and state."""
+def rows(planned: Sequence[Planned]) -> Iterator[list[str]]:
+    """A table by asset and state: partitions, chunks, bytes read, memory and why."""
+    yield ["asset", "state", "partitions", "chunks", "reads", "memory", "why"]
     for asset in dict.fromkeys(item.asset for item in planned):
         of_asset = [item for item in planned if item.asset == asset]
         for state in dict.fromkeys(item.state for item in of_asset):
             items = [item for item in of_asset if item.state == state]
-            counted = [item.chunks for item in items if item.chunks is not None]
-            chunks = str(sum(counted)) if len(counted) == len(items) else "?"
+            chunks, read = _sum(item.chunks for item in items), _sum(i.input_bytes for i in items)
             largest = max((item.largest_bytes or 0 for item in items), default=0)
             reasons = list(dict.fromkeys(item.why for item in items if item.why))
-            why = reasons[0] + (f" and {len(reasons) - 1} more" if len(reasons) > 1 else "") \
-                if reasons else ""  # fmt: skip
-            number = "-" if items[0].partition is None else str(len(items))
-            yield asset, state, number, chunks, str(largest), why
+            more = f" and {len(reasons) - 1} more" if len(reasons) > 1 else ""
+            yield [
+                asset,
+                state,
+                "-" if items[0].partition is None else str(len(items)),
+                "?" if chunks is None else str(chunks or "-"),
+                "?" if read is None else size(read) if read else "-",
+                size(largest) if largest else "-" if state == "current" else "?",
+                reasons[0] + more if reasons else "",
+            ]
+
+
+def _sum(numbers: Iterable[int | None]) -> int | None:
+    """None if one is not known."""
+    known = list(numbers)
+    return None if None in known else sum(number or 0 for number in known)
 
 
 def wait(

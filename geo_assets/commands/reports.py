@@ -44,6 +44,8 @@ def lines(verdicts: Sequence[Checked]) -> Iterator[tuple[str, str]]:
             yield verdict.status, f"{_MARKS[verdict.status]:7} {verdict.label:26} {text}"
             for sample in verdict.samples[:SAMPLES_SHOWN]:
                 yield verdict.status, f"{'':34} {sample_text(sample)}"
+            if (more := len(verdict.samples) - SAMPLES_SHOWN) > 0:
+                yield verdict.status, f"{'':34} {more} more in --json"
 
 
 def sample_text(sample: Mapping[str, Any]) -> str:

@@ -169,7 +169,7 @@ def test_changed_since_checks_only_what_is_newer(clean: Town) -> None:
     assert checked(last["run_id"][:8]) == set()
 
 
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(600)
 def test_ci_fails_on_planted_defects_and_passes_when_they_are_repaired(
     flawed: Town, tmp_path: Path
 ) -> None:
@@ -179,7 +179,7 @@ def test_ci_fails_on_planted_defects_and_passes_when_they_are_repaired(
     for executable in (script, ROOT / "examples/ci/check.sh"):
         assert os.access(executable, os.X_OK)
     process = town.process(str(script), str(ROOT))
-    output, _ = process.communicate(timeout=390)
+    output, _ = process.communicate(timeout=590)
     assert process.returncode == 0, output
 
     planted = flawed.truth["districts"]["defects"]

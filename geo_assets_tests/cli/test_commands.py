@@ -44,7 +44,12 @@ def test_plan_names_what_is_missing_stale_and_waiting(fresh: Town, clean: Town) 
     assert missing["core/events", DAYS[0]] == "waits"
     assert missing["raw/scenes", "2026-06-01"] == "missing"
     assert not (fresh.folder / "store").exists()  # a plan makes nothing
-    assert "layers/districts.gpkg is new" in fresh("plan").output
+    said = fresh("plan").output
+    assert "layers/districts.gpkg is new" in said
+    reads = {item["asset"]: item["input_bytes"] for item in json.loads(
+        fresh("plan", '+key:"core/districts"', "--json").output)}  # fmt: skip
+    delivery = fresh.folder / "source/layers/districts.gpkg"
+    assert reads == {"raw/districts": delivery.stat().st_size, "core/districts": None}
 
 
 def test_a_changed_source_makes_new_versions_and_gc_removes_the_old(
@@ -60,6 +65,8 @@ def test_a_changed_source_makes_new_versions_and_gc_removes_the_old(
     chunks = json.loads(town("plan", "out/topology_report", "--json").output)
     assert [item["state"] for item in chunks] == ["stale"]
     assert chunks[0]["why"] == "core/districts changed"
+    inputs = json.loads(town("ls", "core/districts", "--json").output)[0]["objects"]
+    assert chunks[0]["input_bytes"] == sum(item["size"] for item in inputs)
 
     versions = town("show", "core/districts").output
     assert "version" in versions
