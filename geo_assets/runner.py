@@ -137,6 +137,7 @@ def _execute(
             **selection,
         )
     if any(_was_interrupted(event) for event in result.all_events):
+        _count_as_canceled(instance, run_id)
         raise KeyboardInterrupt
     news = [item for event in result.all_events if (item := _news(event))]
     made = [item for item in news if item.kind == "made"]
@@ -156,10 +157,19 @@ def _execute(
 
 def _was_interrupted(event: dg.DagsterEvent) -> bool:
     """Whether the run ended by a signal: Dagster takes it for itself and returns normally."""
+    if event.event_type == dg.DagsterEventType.PIPELINE_CANCELED:
+        return True
     if event.event_type != dg.DagsterEventType.PIPELINE_FAILURE:
         return False
     error = event.job_failure_data.error
     return error is not None and error.cls_name in (Interrupted.__name__, "KeyboardInterrupt")
+
+
+def _count_as_canceled(instance: dg.DagsterInstance, run_id: str) -> None:
+    """Also where the signal came while no step was at work; see `geo_assets.interruption`."""
+    run = instance.get_run_by_id(run_id)
+    if run is not None and run.status == dg.DagsterRunStatus.FAILURE:
+        instance.report_run_canceled(run, "A signal ended the run.")
 
 
 def _partition_tags(partitions: Sequence[str]) -> dict[str, str]:

@@ -13,10 +13,10 @@ from geo_assets.assets.costs import costs
 from geo_assets.assets.many import ManyPartitions
 from geo_assets.assets.outcome import Failures, Outcome
 from geo_assets.assets.run_log import RunLog
-from geo_assets.dagster_internals import Interrupted, preview_features, silent_output_metadata
+from geo_assets.dagster_internals import preview_features, silent_output_metadata
 from geo_assets.engine.log import bind
-from geo_assets.engine.scope import interruptible
 from geo_assets.engine.spans import span
+from geo_assets.interruption import interruptible_step
 from geo_assets.production import Current, Recipe, produce, work_folder
 from geo_assets.progress import Pace
 from geo_assets.resources import GeoEngine, GeoStore
@@ -45,7 +45,7 @@ async def materialize(
     partitioned = context.assets_def.partitions_def is not None
     keys = list(context.partition_keys) if partitioned else [None]
     run = _Run(context, plan, store.artifacts(), engine)
-    async with interruptible(raise_as=Interrupted):
+    async with interruptible_step(context):
         events = await run.events(keys)
     for event in events:
         yield event

@@ -15,7 +15,6 @@ from geo_assets.batches import Batches
 from geo_assets.checks.depth import thorough
 from geo_assets.checks.verdict import CheckRule, Tally, Verdict
 from geo_assets.dagster_internals import (
-    Interrupted,
     PartitionLog,
     checked_materializations,
     names_partitions,
@@ -23,8 +22,8 @@ from geo_assets.dagster_internals import (
     sum_of_partitions,
 )
 from geo_assets.engine.engine import Engine, Lost
-from geo_assets.engine.scope import interruptible
 from geo_assets.errors import GeoAssetsError
+from geo_assets.interruption import interruptible_step
 from geo_assets.model import Artifact, Chunk, Findings, KernelResult
 from geo_assets.partitions import THOROUGH_TAG
 from geo_assets.production import work_folder
@@ -102,7 +101,7 @@ def make_checks(
                     tally.add(verdict)
                 return verdicts
 
-            async with interruptible(raise_as=Interrupted):
+            async with interruptible_step(context):
                 keys = await _covered(context, store, asset, partitions)
                 if keys == [None] or (len(keys) == 1 and named):
                     await judge(keys[0])

@@ -181,14 +181,29 @@ def test_a_tick_without_time_still_makes_progress(instance, geo_store, folder):
     assert [ranges(sensor.tick()) for _ in range(2)] == [[("a", "a")], [("b", "b")]]
 
 
-def test_thousands_of_scenes_take_one_quick_tick(instance, geo_store, folder):
-    folder.put(*(f"scenes/{name}.tif" for name in names(4000)))
+def test_ten_thousand_scenes_take_three_ticks_and_then_none(instance, geo_store, folder):
+    """A tick stops at 5,000 new scenes; what is known is compared in one tick however much."""
+    folder.put(*(f"scenes/{name}.tif" for name in names(12_000)))
     sensor = Sensor(instance, geo_store)
     started = time.monotonic()
-    assert ranges(sensor.tick()) == [("s00000", "s03999")]
-    assert not sensor.tick().run_requests
-    assert time.monotonic() - started < 20
+    found = [ranges(sensor.tick()) for _ in range(3)]
+    assert found == [[("s00000", "s04999")], [("s05000", "s09999")], [("s10000", "s11999")]]
+    quiet = sensor.tick()
+    assert not quiet.run_requests
+    assert quiet.skip_message == "Nothing new among 12,000 objects"
+    assert time.monotonic() - started < 60  # what Dagster gives to each of them
     assert len(sensor.cursor) < 200
+
+
+def test_two_thousand_new_scenes_among_known_ones_take_one_tick(instance, geo_store, folder):
+    folder.put(*(f"scenes/{name}.tif" for name in names(4000)))
+    sensor = Sensor(instance, geo_store)
+    sensor.tick()
+    folder.put(*(f"scenes/{name}.tif" for name in names(2000, first=4000)))
+    folder.remove("scenes/s00100.tif")
+    data = sensor.tick()
+    assert ranges(data) == [("s04000", "s05999")]
+    assert [event.partition for event in data.asset_events] == ["s00100"]
 
 
 def test_names_that_sort_differently_as_folders_are_not_skipped(instance, geo_store, folder):
@@ -249,6 +264,22 @@ def test_a_bucket_is_watched_like_a_folder(instance, tmp_path, s3_server):
     assert [ranges(sensor.tick()) for _ in range(2)] == [[("a", "b")], [("c", "c")]]
     s3_server.put(f"/{bucket}/in/scenes/b.tif", b"changed")
     assert [ranges(sensor.tick()) for _ in range(2)] == [[("b", "b")], []]
+
+
+def test_a_bucket_of_more_than_one_page_is_gone_through(instance, tmp_path, s3_server):
+    """S3 lists a thousand objects at a time."""
+    bucket = s3_server.bucket()
+    for name in names(1100):
+        s3_server.put(f"/{bucket}/in/scenes/{name}.tif", b"x")
+    s3 = S3Resource(
+        endpoint_url=s3_server.endpoint, region_name=s3_server.region,
+        aws_access_key_id=s3_server.access_key, aws_secret_access_key=s3_server.secret,
+    )  # fmt: skip
+    store = GeoStore(root=str(tmp_path / "store"), source=f"s3://{bucket}/in", s3=s3)
+    sensor = Sensor(instance, store, partitions=1050)
+    assert [ranges(sensor.tick()) for _ in range(3)] == [
+        [("s00000", "s01049")], [("s01050", "s01099")], [],
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(("value", "expected"), [("on", True), ("off", False), ("", False)])

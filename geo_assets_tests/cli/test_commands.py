@@ -9,8 +9,10 @@ import sys
 import time
 from pathlib import Path
 
+import dagster as dg
 import psutil
 import pytest
+from dagster._core.instance.ref import InstanceRef
 
 from geo_assets.demo import build_world
 from geo_assets.demo.defects import Defects
@@ -138,6 +140,8 @@ def test_a_signal_ends_the_run_its_workers_and_its_scratch(
     assert alive == []
     scratch = fresh.folder / "scratch"
     assert [path for path in scratch.rglob("*") if path.is_file()] == []
+    with dg.DagsterInstance.from_ref(InstanceRef.from_dir(str(fresh.folder / "home"))) as instance:
+        assert [run.status for run in instance.get_runs()] == [dg.DagsterRunStatus.CANCELED]
 
 
 def _workers(pid: int) -> list[psutil.Process]:
