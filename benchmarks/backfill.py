@@ -122,13 +122,14 @@ HEAD = (
 
 def busy(found: dict[str, Any], cores: int) -> str:
     """How much of all cores kernels had, while they were made and over the whole run."""
-    kernels, cpu = found["kernels_s"], found["kernels_cpu_s"]
+    kernels, cpu = LONG_PARTITIONS * LONG_MS / 1000, found["kernels_cpu_s"]
     return (
         f"Kernels of {LONG_MS} ms, {LONG_PARTITIONS} partitions: they are at work on "
-        f"{kernels / cores / found['asset_s']:.2f} of {cores} CPUs during the asset's step "
-        f"({cpu / cores / found['asset_s']:.2f} by CPU time), and on "
-        f"{kernels / cores / found['run_s']:.2f} from run start to run end, in which "
-        f"{found['checks_s']:.1f} s of checks follow."
+        f"{kernels / found['asset_s']:.2f} of {cores} CPUs during the asset's step, the start of "
+        f"the workers included ({kernels / cores / found['asset_s']:.0%}; {cpu:.1f} s of CPU time "
+        f"in {found['asset_s']:.1f} s), and on {kernels / found['run_s']:.2f} from run start to "
+        f"run end ({kernels / cores / found['run_s']:.0%}), in which {found['checks_s']:.1f} s of "
+        "checks follow."
     )
 
 
