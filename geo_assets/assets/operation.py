@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+_NAMED = 3
+"""Missing grids that are named; the commit names all."""
+
 
 def operation_texts(operation: Mapping[str, Any]) -> dict[str, str]:
     """An operation (`Operation.facts`) in words: its name, its accuracy, and what is missing."""
@@ -14,8 +17,12 @@ def operation_texts(operation: Mapping[str, Any]) -> dict[str, str]:
         "crs_accuracy": "unknown" if accuracy is None else f"{accuracy:g} m",
     }
     if operation["missing_grids"]:
-        better, grids = operation["better_accuracy_m"], ", ".join(operation["missing_grids"])
-        words["crs_missing_grids"] = f"{grids}: the best of them would give {better:g} m"
+        names = operation["missing_grids"]
+        more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+        words["crs_missing_grids"] = (
+            f"{', '.join(names[:_NAMED])}{more}: with the best of them it would be "
+            f"{operation['better_accuracy_m']:g} m"
+        )
     return words
 
 

@@ -155,3 +155,33 @@ def test_earlier_changes_come_first(clean: Any, broken: list, tmp_path: Path) ->
     again = clean(broken, 60.0, earlier=earlier)
     assert [c["name"] for c in again.changes] == [c["name"] for c in first.changes] * 2
     assert again.facts["repair"]["repaired"] == 2 * first.facts["repair"]["repaired"]
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_cleaning_never_does_harm(clean: Any, planting: Any, seed: int) -> None:
+    """Whatever is broken: nothing vanishes, nothing left alone changes, no overlap grows."""
+    rng = np.random.default_rng(seed)
+    shapes = planting.coverage(SIDE, seed)
+    number = len(shapes)
+    for row in rng.integers(number, size=8).tolist():
+        vertex = int(rng.integers(len(shapes[row].exterior.coords) - 1))
+        shapes[row] = planting.moved(shapes[row], vertex, tuple(rng.uniform(-90, 90, 2)))
+    for row in rng.integers(number, size=3).tolist():
+        x, y = shapes[row].exterior.coords[0]
+        shapes.append(shapely.box(x - 10, y - 15, x + 20, y + rng.uniform(10, 300)))
+    solid = int(rng.integers(number))
+    shapes[solid] = shapely.force_3d(shapes[solid], 5)
+    before = np.array(shapes, object)
+    made = clean(shapes, 60.0)
+    after = made.frame.geometry.to_numpy()
+    valid = shapely.is_valid(before)
+    assert made.changes
+    assert not shapely.is_empty(after).any()
+    assert shapely.is_valid(after[valid]).all()
+    still = [int(name[1:]) for name in made.left] + np.flatnonzero(~valid).tolist()
+    assert shapely.to_wkb(after[still]).tolist() == shapely.to_wkb(before[still]).tolist()
+    sound = np.flatnonzero(valid)
+    one, other = (sound[rows] for rows in np.triu_indices(len(sound), 1))
+    was = shapely.area(shapely.intersection(before[one], before[other]))
+    now = shapely.area(shapely.intersection(after[one], after[other]))
+    assert (now <= was + 1.0).all()
