@@ -132,6 +132,7 @@ PUBLIC = {
     ),
     recipe_asset: (
         "key", "planner", "description", "kinds", "deps", "partitions", "owners", "heavy",
+        "automation",
     ),
     assemble: ("parts", "settings"),
     SquareGrid: ("crs", "resolution", "cell_px", "origin"),
