@@ -26,7 +26,7 @@ from geo_assets.policies import CoverageRepair
 from geo_assets.production import Bench, Publication
 from geo_assets.store.artifact import ArtifactStore, ChunkReceipt, Draft
 
-LAYER_FORMAT = 4
+LAYER_FORMAT = 5
 """Raised when the same delivery and declaration give another layer than before."""
 
 LAYER_TIMEOUT_S = 6 * 3600.0

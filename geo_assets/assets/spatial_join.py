@@ -34,7 +34,7 @@ from geo_assets.resources import GeoStore
 from geo_assets.store.artifact import ArtifactStore, ChunkReceipt, Draft
 from geo_assets.upstream import Upstream
 
-JOIN_FORMAT = 2
+JOIN_FORMAT = 3
 """Raised when the same layers and rule give another result than before."""
 
 _SHOWN = {

@@ -37,7 +37,7 @@ from geo_assets.rules.topology import CoverageRules, NetworkRules, ShapeRules, T
 from geo_assets.store.artifact import ArtifactStore, ChunkReceipt, Draft
 from geo_assets.upstream import Upstream
 
-TOPOLOGY_FORMAT = 2
+TOPOLOGY_FORMAT = 3
 """Raised when the same layer and rules give another report than before."""
 
 

@@ -38,7 +38,7 @@ def draw_changes(
     left: Findings,
     folder: Path,
 ) -> OutputFile:
-    """Draw `changes.svg`, at most 16 KiB: dots and areas are what changed, rings what was left.
+    """Draw `changes.svg`, at most 22 KiB: dots and areas are what changed, rings what was left.
 
     Args:
         paths: GeoParquet files of the layer.

@@ -21,7 +21,7 @@ class LayerPicture:
 
 
 def draw_layer(spec: LayerPicture, workdir: Path) -> KernelResult:
-    """Draw a layer as `preview.svg`, at most 16 KiB, with the role `overview`.
+    """Draw a layer as `preview.svg`, at most 22 KiB, with the role `overview`.
 
     Returns:
         The picture; facts `thumbnail` (SVG text of at most 700 bytes) and `alt`.

@@ -25,12 +25,14 @@ from geo_assets.rules.batches import read_batches
 from geo_assets.rules.geo_metadata import read_geo_column
 from geo_assets.rules.wkb import read_wkb
 
-MAX_SVG_BYTES = 16 << 10
+MAX_SVG_BYTES = 22 << 10
 MAX_THUMBNAIL_BYTES = 700
 _OUTLINE_ROWS = 50_000
 """Layers with more features are drawn by density, which reads only bounding boxes."""
 _ROWS = 8192
-_OUTLINES = 600
+_OUTLINES = 1000
+_TOLERANCES = (0.8, 1.6, 3.2)
+"""Pixels by which outlines are simplified: the least at which all of them have room."""
 _LOOK_BYTES = 150
 """Bytes of an outline element around its path data."""
 _SPECK = 2.0
@@ -44,7 +46,7 @@ class LayerPreview:
     """A picture of a layer in two sizes, and in words."""
 
     svg: str
-    """At most 16 KiB of UTF-8."""
+    """At most 22 KiB of UTF-8."""
     thumbnail: str
     """At most 700 bytes of UTF-8, 72 pixels wide."""
     alt: str
@@ -86,7 +88,7 @@ def frame_of(boxes: NDArray[np.float64]) -> Frame | None:
 def layer_svg(
     paths: Sequence[Path], boxes: NDArray[np.float64], frame: Frame, alt: str, marks: str
 ) -> str:
-    """A layer with `marks` (SVG elements) over it, as SVG of at most 16 KiB."""
+    """A layer with `marks` (SVG elements) over it, as SVG of at most 22 KiB."""
     room = MAX_SVG_BYTES - len(svg_document(frame.width, frame.height, alt, marks).encode())
     body = _drawing(paths, boxes, frame, room) + marks
     return svg_document(frame.width, frame.height, alt, body)
@@ -125,17 +127,31 @@ def _defect_places(paths: Sequence[Path], findings: Findings | None) -> NDArray[
 
 
 def _drawing(paths: Sequence[Path], boxes: NDArray[np.float64], frame: Frame, room: int) -> str:
-    """Outlines of the largest features, over the density of all where not all have one."""
-    outlines = _outlines(paths, boxes, frame) if len(boxes) <= _OUTLINE_ROWS else []
-    if len(outlines) == len(boxes) and sum(map(len, outlines)) < room - _LOOK_BYTES:
-        return _stroked(outlines, room)
-    density = _squares(boxes, frame, room // 2 if outlines else room)
-    return density + _stroked(outlines, room - len(density))
+    """Outlines, and the density of what is too small for one.
+
+    Where not all outlines have room: those of the largest, over the density of all.
+    """
+    extent = np.nan_to_num((boxes[:, 2:] - boxes[:, :2]).max(axis=1) * frame.scale)
+    large = np.flatnonzero(extent >= _SPECK)
+    if len(boxes) > _OUTLINE_ROWS or len(large) < len(boxes) / 2:
+        return _squares(boxes, frame, room)
+    largest = large[np.argsort(-extent[large], kind="stable")][:_OUTLINES]
+    shapes = _shapes(paths, largest, _TOLERANCES[0] / frame.scale)
+    if len(largest) == len(large):
+        specks = _squares(boxes[extent < _SPECK], frame, room // 4)
+        for tolerance in _TOLERANCES:
+            outlines = _outlines(shapes, tolerance, frame)
+            if sum(map(len, outlines)) < room - len(specks) - _LOOK_BYTES:
+                return specks + _stroked(outlines, room - len(specks))
+    density = _squares(boxes, frame, room // 2)
+    return density + _stroked(_outlines(shapes, 0, frame), room - len(density))
 
 
 def _squares(boxes: NDArray[np.float64], frame: Frame, room: int) -> str:
-    """Density in cells as small as `room` bytes allow."""
+    """Density in cells as small as `room` bytes allow; nothing where no feature has a place."""
     text = ""
+    if not np.isfinite(boxes).all(axis=1).any():
+        return text
     for cell in (6.0, 8.0, 12.0, 16.0, 24.0, 48.0):
         text = "".join(
             f'<path d="{data}" stroke="{INK}" stroke-width="{cell:g}" opacity=".{2 * level + 2}"/>'
@@ -160,22 +176,25 @@ def _stroked(outlines: list[str], room: int) -> str:
     return f'<path d="{"".join(kept)}" {look}/>' if kept else ""
 
 
-def _outlines(paths: Sequence[Path], boxes: NDArray[np.float64], frame: Frame) -> list[str]:
-    """Path data of the largest features, largest first; nothing where most are specks."""
-    extent = np.nan_to_num((boxes[:, 2:] - boxes[:, :2]).max(axis=1) * frame.scale)
-    large = np.flatnonzero(extent >= _SPECK)
-    if len(large) < len(boxes) / 2:
-        return []
-    large = large[np.argsort(-extent[large], kind="stable")][:_OUTLINES]
-    wanted = set(large.tolist())
-    shapes: dict[int, shapely.Geometry] = {}
+def _shapes(
+    paths: Sequence[Path], rows: NDArray[np.int64], tolerance: float
+) -> NDArray[np.object_]:
+    """The geometries of some rows, simplified as they are read, in the order of `rows`."""
+    place = {int(row): number for number, row in enumerate(rows)}
+    shapes = np.full(len(rows), None, dtype=object)
     for first, geoms in _geometries(paths):
-        rows = [row for row in range(first, first + len(geoms)) if row in wanted]
+        here = [row for row in range(first, first + len(geoms)) if row in place]
         slim = shapely.simplify(
-            geoms[[row - first for row in rows]], 0.8 / frame.scale, preserve_topology=False
+            geoms[[row - first for row in here]], tolerance, preserve_topology=False
         )
-        shapes |= dict(zip(rows, slim, strict=True))
-    return [text for row in large if (text := outline_path(shapes[int(row)], frame))]
+        shapes[[place[row] for row in here]] = slim
+    return shapes
+
+
+def _outlines(shapes: NDArray[np.object_], tolerance: float, frame: Frame) -> list[str]:
+    """Path data of geometries, simplified further to `tolerance` pixels."""
+    slim = shapely.simplify(shapes, tolerance / frame.scale, preserve_topology=False)
+    return [text for shape in slim if (text := outline_path(shape, frame))]
 
 
 def _geometries(paths: Sequence[Path]) -> Iterator[tuple[int, NDArray[np.object_]]]:

@@ -61,6 +61,15 @@ def test_pictures_stay_small(count: int, size: float, tmp_path: Path) -> None:
         assert ET.fromstring(text).findall(".//{*}path")
 
 
+def test_every_feature_of_a_coverage_is_drawn(tmp_path: Path) -> None:
+    grid = [shapely.box(x, y, x + 1, y + 1) for x in range(25) for y in range(25)]
+    wavy = shapely.segmentize(shapely.buffer(grid, 0.02), 0.05)  # more vertices than have room
+    path = tmp_path / "layer.parquet"
+    gpd.GeoDataFrame(geometry=wavy, crs=32633).to_parquet(path)
+    (drawn,) = ET.fromstring(layer_preview([path]).svg).findall(".//{*}path")
+    assert drawn.attrib["d"].count("M") == 625
+
+
 def test_a_layer_without_places_still_has_a_picture(tmp_path: Path) -> None:
     path = tmp_path / "layer.parquet"
     gpd.GeoDataFrame({"a": [1]}, geometry=[None], crs=4326).to_parquet(path)
