@@ -35,7 +35,7 @@ def layer_difference(spec: LayerDifferenceSpec, workdir: Path) -> KernelResult:
 
     Returns:
         No file; facts `added`, `removed`, `changed`, `same` (numbers of features, of those with
-        equal keys only once), `svg` (a map of at most 16 KiB with what is new in green, gone in
+        equal keys only once), `svg` (a map of at most 22 KiB with what is new in green, gone in
         red, changed in orange) and `alt`.
     """
     from geo_assets.kernels.layer_difference_picture import compare

@@ -10,6 +10,7 @@ import pytest
 import shapely
 
 from geo_assets.kernels.layer_difference import LayerDifferenceSpec, layer_difference
+from geo_assets.kernels.vector_preview import MAX_SVG_BYTES
 
 
 def layer(number: int, seed: int = 0) -> gpd.GeoDataFrame:
@@ -48,7 +49,7 @@ def test_features_new_gone_and_changed_are_counted(tmp_path, number):
         "added": 3, "removed": 5, "changed": 2, "same": number - 7,
     }  # fmt: skip
     assert facts["alt"] == f"core/x: 3 new, 5 gone, 2 changed, {number - 7:,} the same features"
-    assert len(facts["svg"].encode()) <= 16 << 10
+    assert len(facts["svg"].encode()) <= MAX_SVG_BYTES
     ET.fromstring(facts["svg"])
     for colour, dots in (("#2a9d8f", 3), ("#e5484d", 5), ("#d98e32", 2)):
         (path,) = [p for p in ET.fromstring(facts["svg"]).iter() if p.get("stroke") == colour]
@@ -82,5 +83,5 @@ def test_many_changes_become_squares_and_an_empty_layer_is_no_trouble(tmp_path):
     before = layer(3000)
     facts = compared(tmp_path, before, before.iloc[:0])
     assert facts["removed"] == 3000
-    assert len(facts["svg"].encode()) <= 16 << 10
+    assert len(facts["svg"].encode()) <= MAX_SVG_BYTES
     assert compared(tmp_path, before.iloc[:0], before.iloc[:0])["alt"] == "core/x: no features"
