@@ -24,6 +24,21 @@ A run that makes things need not: it has read back and hashed each object that i
 `geo-assets check` and the job `checks` are there to find what has happened since.
 """
 
+_CHECK, _BY = "check_", "__by_"
+
+
+def check_step(asset: Sequence[str], family: str = "") -> str:
+    """The name of the step that makes a group of checks of an asset."""
+    return f"{_CHECK}{'__'.join(asset)}{_BY + family if family else ''}"
+
+
+def checked_in(step: str) -> str | None:
+    """The asset whose checks a step makes, as a path; None for a step that makes something."""
+    if not step.startswith(_CHECK):
+        return None
+    return step.removeprefix(_CHECK).partition(_BY)[0].replace("__", "/")
+
+
 WORTH_A_RUN = 500
 """Partitions between two wanted ones that cost about as much as a run of their own.
 

@@ -15,7 +15,7 @@ from typing import Any, Literal, TypeAlias
 import dagster as dg
 
 from geo_assets.dagster_internals import Interrupted, free_dead_slots, process_tags
-from geo_assets.partitions import RANGE_END, RANGE_START, THOROUGH_TAG
+from geo_assets.partitions import RANGE_END, RANGE_START, THOROUGH_TAG, checked_in
 
 PARTITION = "dagster/partition"
 MEMORY_PEAK = "geo_assets/memory_peak_bytes"
@@ -38,10 +38,10 @@ class News:
 
     kind: Literal["began", "made", "checked", "failed", "ended"]
     step: str
-    """The asset, or `check_<asset>`, as a path."""
+    """What people read: `core/events`, or `checks of core/events`."""
     partition: str | None = None
     asset: str = ""
-    """The asset that was checked, as a path."""
+    """The asset that is made or checked, as a path."""
     check: str = ""
     passed: bool = True
     text: str = ""
@@ -148,7 +148,7 @@ def _execute(
         seconds=time.monotonic() - started,
         checks=tuple(result.get_asset_check_evaluations()),
         errors=tuple(f"{item.step}: {item.text}" for item in failed),
-        failed=tuple(item.step.removeprefix("check_") for item in failed),
+        failed=tuple(item.asset for item in failed),
         made=sum(not item.current for item in made),
         current=sum(item.current for item in made),
         peak_bytes=int(max((item.numbers.get(MEMORY_PEAK, 0) for item in made), default=0)),
@@ -228,10 +228,13 @@ def _told(tell: Tell, news: News) -> bool:
 
 
 def _news(event: dg.DagsterEvent) -> News | None:
-    step = (event.step_key or "").replace("__", "/")
+    key = event.step_key or ""
+    checked = checked_in(key)
+    asset = checked or key.replace("__", "/")
+    step = f"checks of {asset}" if checked else asset
     match event.event_type:
         case dg.DagsterEventType.STEP_START:
-            return News(kind="began", step=step)
+            return News(kind="began", step=step, asset=asset)
         case dg.DagsterEventType.STEP_SUCCESS:
             return News(kind="ended", step=step)
         case dg.DagsterEventType.ASSET_MATERIALIZATION:
@@ -242,7 +245,7 @@ def _news(event: dg.DagsterEvent) -> News | None:
                         asset=check.asset_key.to_user_string(), check=check.check_name,
                         passed=check.passed, text=check.description or "")  # fmt: skip
         case dg.DagsterEventType.STEP_FAILURE:
-            return News(kind="failed", step=step, text=_reason(event))
+            return News(kind="failed", step=step, asset=asset, text=_reason(event))
         case dg.DagsterEventType.PIPELINE_FAILURE if not _was_interrupted(event):
             # A step that failed has told its error already.
             failure = event.job_failure_data

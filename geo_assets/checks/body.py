@@ -25,7 +25,7 @@ from geo_assets.engine.engine import Engine, Lost
 from geo_assets.errors import GeoAssetsError
 from geo_assets.interruption import interruptible_step
 from geo_assets.model import Artifact, Chunk, Findings, KernelResult
-from geo_assets.partitions import THOROUGH_TAG
+from geo_assets.partitions import THOROUGH_TAG, check_step
 from geo_assets.production import work_folder
 from geo_assets.resources import GeoEngine, GeoStore
 from geo_assets.store.artifact import ArtifactStore
@@ -52,7 +52,7 @@ def make_checks(
     look: Look,
     partitions: dg.PartitionsDefinition[Any] | None,
     *,
-    family: str = "check",
+    family: str = "",
     deps: Sequence[dg.AssetKey] = (),
 ) -> dg.AssetChecksDefinition:
     """Asset checks that look at an artifact together, once.
@@ -65,7 +65,7 @@ def make_checks(
         rules: The checks.
         look: How an artifact is looked at.
         partitions: The asset's partitions, if any.
-        family: Tells several such groups of one asset apart.
+        family: Tells several such groups of one asset apart; part of the name of the step.
         deps: Other assets that are looked at too; a run that makes them does so first.
     """
     with preview_features():
@@ -81,9 +81,7 @@ def make_checks(
             for rule in rules
         ]
 
-        @dg.multi_asset_check(
-            specs=specs, name=f"{family}_{'__'.join(asset.path)}", can_subset=True
-        )
+        @dg.multi_asset_check(specs=specs, name=check_step(asset.path, family), can_subset=True)
         async def checks(  # type: ignore[no-untyped-def]  # noqa: ANN202 - Dagster would check it
             context: dg.AssetCheckExecutionContext, geo_store: GeoStore, geo_engine: GeoEngine
         ):

@@ -13,6 +13,7 @@ import dagster as dg
 from geo_assets.checks.verdict import findings_metadata, summary
 from geo_assets.errors import ConfigError
 from geo_assets.model import Defect, Findings
+from geo_assets.partitions import check_step
 from geo_assets.resources import GeoStore
 from geo_assets.store import catalog
 from geo_assets.store.artifact import ArtifactStore
@@ -47,16 +48,20 @@ def freshness_check(
                           f"freshness_check({asset!r})")  # fmt: skip
     key = dg.AssetKey(asset.split("/"))
 
-    @dg.asset_check(  # type: ignore[arg-type]  # coroutines are not in the type
-        asset=key,
+    spec = dg.AssetCheckSpec(
         name="freshness",
+        asset=key,
         description=f"The newest data is at most {_days(max_age)} old.",
     )
-    async def freshness(geo_store: GeoStore) -> dg.AssetCheckResult:
+
+    @dg.multi_asset_check(specs=[spec], name=check_step(key.path, "freshness"))
+    async def freshness(geo_store: GeoStore):  # type: ignore[no-untyped-def]  # noqa: ANN202
         now = datetime.now(UTC)
         newest = await newest_data(geo_store.artifacts(), key.path, partitions, now)
         findings = stale(newest, now, max_age)
-        return dg.AssetCheckResult(
+        yield dg.AssetCheckResult(
+            asset_key=key,
+            check_name="freshness",
             passed=findings.total == 0,
             severity=severity,
             description=findings.samples[0].detail if findings.samples else summary(findings),

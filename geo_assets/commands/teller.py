@@ -18,6 +18,8 @@ from geo_assets.progress import duration, watching
 from geo_assets.runner import CHUNKS, News
 
 _BAR = 24
+_WIDE = 100
+"""Columns of a terminal from which on the bar has its full length, else half of it."""
 _REDRAW_S = 0.2
 _CALM_S = 15.0
 """Seconds between two plain lines about chunks, where there is no terminal."""
@@ -75,15 +77,21 @@ class Teller:
         """One line that stays."""
         with self._lock:
             self._wipe()
-            click.secho(text, file=self._stream, fg=fg, bold=bold or None, dim=dim or None)
+            styled = bool(fg or bold or dim)
+            click.secho(
+                text, file=self._stream, fg=fg, bold=bold or None, dim=dim or None, reset=styled
+            )
 
     def watch(self, news: News) -> None:
         """Take one thing that happened, for the live line only."""
         with self._lock:
             if news.kind == "began":
                 self._step = _Step(news.step)
+                self._chunks.clear()
             elif news.kind in ("ended", "failed"):
                 self._step = None
+            elif self._step is not None:
+                self._step.news.append(news)
 
     def tell(self, news: News) -> None:
         """Take one thing that happened; a step is told when it is over."""
@@ -131,8 +139,9 @@ class Teller:
     def _draw(self, step: _Step) -> None:
         width = shutil.get_terminal_size().columns
         done, total = self._counted()
-        bar = "█" * (_BAR * done // total) if total else ""
-        text = f"  {step.name:26} {bar:{'░' if total else ' '}<{_BAR}} {self._state(step)}"
+        wide = _BAR if width >= _WIDE else _BAR // 2
+        bar = "█" * (wide * done // total) if total else ""
+        text = f"  {step.name:26} {bar:{'░' if total else ' '}<{wide}} {self._state(step)}"
         self._stream.write(f"\r\x1b[2K{text[: width - 1]}")
         self._stream.flush()
         self._drawn = time.monotonic()
@@ -143,6 +152,8 @@ class Teller:
         parts = [f"{done} of {total} chunks"] if total else []
         if made := step.of("made"):
             parts.append(f"{len(made)} partitions done")
+        if checked := {item.partition for item in step.of("checked") if item.partition}:
+            parts.append(f"{len(checked)} partitions checked")
         parts.append(duration(spent))
         if 0 < done < total and spent > 1:
             parts.append(f"{done / spent:.1f}/s, {duration(spent / done * (total - done))} left")

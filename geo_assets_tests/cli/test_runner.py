@@ -11,6 +11,7 @@ import pytest
 
 from geo_assets import runner
 from geo_assets.commands.teller import Teller
+from geo_assets.partitions import check_step, checked_in
 from geo_assets.runner import News
 
 
@@ -55,17 +56,33 @@ def test_a_step_is_one_line_however_many_partitions_it_has() -> None:
     for number in range(50):
         teller.tell(News(kind="made", step="core/tiles", partition=str(number), numbers=numbers))
     teller.tell(News(kind="ended", step="core/tiles"))
-    teller.tell(News(kind="began", step="check_core/tiles"))
+    teller.tell(News(kind="began", step="checks of core/tiles"))
     for number in range(50):
-        teller.tell(News(kind="checked", step="check_core/tiles", partition=str(number),
-                         check="cog", passed=number % 10 != 0, text="bad"))  # fmt: skip
-    teller.tell(News(kind="checked", step="check_core/tiles", check="cog", passed=False))
-    teller.tell(News(kind="ended", step="check_core/tiles"))
+        teller.tell(News(kind="checked", step="checks of core/tiles", partition=str(number),
+                         asset="core/tiles", check="cog", passed=number % 10 != 0, text="bad"))  # fmt: skip
+    teller.tell(
+        News(
+            kind="checked",
+            step="checks of core/tiles",
+            asset="core/tiles",
+            check="cog",
+            passed=False,
+        )
+    )
+    teller.tell(News(kind="ended", step="checks of core/tiles"))
     lines = stream.getvalue().splitlines()
     assert lines[0].split()[:-2] == [
         "core/tiles",
         *["50", "partitions", "made,", "200", "chunks,", "50.0", "MB,"],
     ]
+    assert all(line.split()[0] == "core/tiles" for line in lines)
     assert [line.split("FOUND")[1].strip() for line in lines[1:]] == [
         "cog[0]: bad", "cog[10]: bad", "cog[20]: bad", "cog in 2 more partitions",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("family", ["", "stored", "references_a__b"])
+def test_the_step_of_a_check_says_which_asset_it_is_of(family: str) -> None:
+    step = check_step(("core", "scene_tiles"), family)
+    assert checked_in(step) == "core/scene_tiles"
+    assert checked_in("core__scene_tiles") is None
