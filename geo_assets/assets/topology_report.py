@@ -153,6 +153,7 @@ class TopologyRecipe(Merged):
         merge = report_spec(plan, planned.facts, self.key, folders)
         merged = await bench.run(await _chunk("merge", merge_report, merge))
         findings = Findings.from_dict(merged.facts["findings"])
+        bbox = merged.facts["bbox"]
         drawn = await bench.run(_drawing(layer, findings))
         stored = [await draft.stage(file) for file in (*merged.files, *drawn.files)]
         return Publication(
@@ -164,7 +165,7 @@ class TopologyRecipe(Merged):
                 "thumbnail": inline(drawn.facts["thumbnail"], drawn.facts["alt"]),
                 "numbers": {"defects": findings.total, **findings.counts},
             },
-            bbox=_bbox(findings),
+            bbox=None if bbox is None else (bbox[0], bbox[1], bbox[2], bbox[3]),
         )
 
     async def _layer(self, bench: Bench) -> Path:
@@ -183,15 +184,3 @@ async def _chunk(name: str, kernel: Any, spec: Any) -> Chunk:
 def _drawing(layer: Path, findings: Findings) -> Chunk:
     spec = LayerPicture(paths=(layer,), findings=findings.as_dict())
     return Chunk(id="picture", kernel=draw_layer, spec=spec, predicted_bytes=400 << 20)
-
-
-def _bbox(findings: Findings) -> tuple[float, float, float, float] | None:
-    places = [
-        (sample.lon, sample.lat)
-        for sample in findings.samples
-        if sample.lon is not None and sample.lat is not None
-    ]
-    if not places:
-        return None
-    lons, lats = zip(*places, strict=True)
-    return min(lons), min(lats), max(lons), max(lats)

@@ -119,7 +119,8 @@ def merge_report(spec: ReportSpec, workdir: Path) -> KernelResult:
     Returns:
         `defects.parquet`: a GeoParquet layer in the layer's CRS with kind, ids ("12+17" where
         several features are concerned), lon, lat, size_m, area_m2 and detail, in the order of
-        kind and features. Facts: `findings` (a `Findings`), `checked`, `flagged`.
+        kind and features. Facts: `findings` (a `Findings` with samples of every kind), `checked`,
+        `flagged` and `bbox` (of all places, longitude and latitude; None where there is none).
 
     Raises:
         InputError: The layer has no such key column, or is another than the one examined.

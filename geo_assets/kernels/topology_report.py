@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -65,6 +65,7 @@ def merge(spec: ReportSpec, workdir: Path) -> KernelResult:
         "findings": findings.as_dict(),
         "checked": checked,
         "flagged": sum(state["flagged"] for state in states),
+        "bbox": _bbox(places),
     }
     file = OutputFile.of(workdir / REPORT, REPORT, PARQUET, facts={"rows": len(found)})
     return KernelResult(files=(file,), facts=facts)
@@ -216,13 +217,28 @@ def _findings(
     places: np.ndarray[Any, np.dtype[np.float64]],
     checked: int,
 ) -> Findings:
+    chosen = _samples(found)
     defects = [
         Defect(kind=one.kind, feature=name or None, detail=one.detail, size_m=one.size_m,
                lon=None if np.isnan(place[0]) else float(place[0]),
                lat=None if np.isnan(place[1]) else float(place[1]))
-        for one, name, place in zip(found[:MAX_SAMPLES], names, places, strict=False)
+        for one, name, place in ((found[at], names[at], places[at]) for at in chosen)
     ]  # fmt: skip
-    counts: dict[str, int] = defaultdict(int)
-    for one in found:
-        counts[one.kind] += 1
+    counts = Counter(one.kind for one in found)
     return Findings(checked=checked, counts=dict(counts), samples=tuple(defects))
+
+
+def _samples(found: list[Found]) -> list[int]:
+    """Some of each kind, so that on the map none hides behind a frequent one."""
+    seen: Counter[str] = Counter()
+    rank = []
+    for one in found:
+        rank.append(seen[one.kind])
+        seen[one.kind] += 1
+    return sorted(sorted(range(len(found)), key=rank.__getitem__)[:MAX_SAMPLES])
+
+
+def _bbox(places: np.ndarray[Any, np.dtype[np.float64]]) -> list[float] | None:
+    """Longitudes and latitudes of all places: west, south, east, north."""
+    known = places[np.isfinite(places).all(axis=1)]
+    return [*known.min(axis=0).tolist(), *known.max(axis=0).tolist()] if len(known) else None

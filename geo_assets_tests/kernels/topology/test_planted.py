@@ -14,6 +14,8 @@ import shapely
 from pyproj import Geod, Transformer
 
 from geo_assets.errors import InputError
+from geo_assets.kernels.layer_picture import LayerPicture, draw_layer
+from geo_assets.model import MAX_SAMPLES
 from geo_assets.rules.schema import conformance
 from geo_assets.rules.topology import CoverageRules, NetworkRules, ShapeRules, TopologyRules
 
@@ -120,6 +122,27 @@ def test_the_report_is_a_geoparquet_layer(tmp_path: Path, planting: Any, examine
     west, south, _, _ = frame.total_bounds
     corner = gpd.read_parquet(result.files[0].path, bbox=(west, south, west + 1, south + 1))
     assert corner["kind"].tolist() == ["degrees_in_projected_crs"], "a viewer reads by bounding box"
+
+
+def test_the_picture_shows_where_defects_are_of_every_kind(
+    tmp_path: Path, planting: Any, examine: Any
+) -> None:
+    shapes = planted(planting)
+    shapes += [shapely.affinity.translate(bowtie(shape), 2e4) for shape in planting.coverage(SIDE)]
+    layer = planting.write(tmp_path / "layer.parquet", shapes)
+    table, result = examine(layer, RULES)
+    findings = result.facts["findings"]
+    assert findings["counts"]["self_intersection"] == 1 + SIDE**2 > MAX_SAMPLES
+    assert {sample["kind"] for sample in findings["samples"]} == WANTED.keys()
+    assert len(findings["samples"]) == MAX_SAMPLES
+    lon, lat = (table[name].drop_null().to_numpy() for name in ("lon", "lat"))
+    assert result.facts["bbox"] == [lon.min(), lat.min(), lon.max(), lat.max()]
+    folder = tmp_path / "picture"
+    folder.mkdir()
+    drawn = draw_layer(LayerPicture(paths=(layer,), findings=findings), folder)
+    svg = drawn.files[0].path.read_text()
+    assert svg.count("<circle") == sum("lon" in one for one in findings["samples"])
+    assert f"{table.num_rows} defects" in drawn.facts["alt"]
 
 
 def test_a_clean_layer_has_an_empty_report(tmp_path: Path, planting: Any, examine: Any) -> None:
