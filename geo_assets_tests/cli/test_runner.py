@@ -58,8 +58,10 @@ def test_a_step_is_one_line_however_many_partitions_it_has() -> None:
     teller.tell(News(kind="ended", step="core/tiles"))
     teller.tell(News(kind="began", step="checks of core/tiles"))
     for number in range(50):
-        teller.tell(News(kind="checked", step="checks of core/tiles", partition=str(number),
-                         asset="core/tiles", check="cog", passed=number % 10 != 0, text="bad"))  # fmt: skip
+        teller.tell(News(
+            kind="checked", step="checks of core/tiles", partition=str(number), asset="core/tiles",
+            check="cog", passed=number % 10 != 0, text="bad",
+        ))  # fmt: skip
     teller.tell(
         News(
             kind="checked",
