@@ -68,9 +68,13 @@ class Project:
                 keys = chosen.resolve(self.graph)
                 checks = chosen.resolve_checks(self.graph)
         except Exception as error:
-            raise ConfigError("A selection is one that Dagster reads", str(error),
-                              repr(selection), 'Write for example group:core, core/events+, or '
-                              'with and, or, not: key:"core/events" or key:"raw/events".') from error  # fmt: skip
+            raise ConfigError(
+                "A selection is one that Dagster reads",
+                str(error),
+                repr(selection),
+                "Write for example group:core, core/events+, or with and, or, not: "
+                'key:"core/events" or key:"raw/events".',
+            ) from error
         if not keys and not checks:
             raise ConfigError("A selection selects something", "nothing", repr(selection),
                               "Run `geo-assets plan` to see the assets.")  # fmt: skip
