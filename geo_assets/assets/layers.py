@@ -24,6 +24,7 @@ from geo_assets.model import Artifact, Chunk, Findings, KernelResult, StoredObje
 from geo_assets.pictures.svg import inline
 from geo_assets.policies import CoverageRepair
 from geo_assets.production import Bench, Publication
+from geo_assets.rules.proj_grids import proj_grids
 from geo_assets.store.artifact import ArtifactStore, ChunkReceipt, Draft
 
 LAYER_FORMAT = 5
@@ -162,13 +163,16 @@ async def plan_layer(layer: Layer, partition: str | None, store: ArtifactStore) 
     if delivery is None:
         raise InputError("A layer is fetched before it is read", "no version", f"raw/{layer.name}",
                          f"Materialize raw/{layer.name} first.")  # fmt: skip
+    # A grid that was installed since then gives other coordinates.
+    grids = await asyncio.to_thread(proj_grids) if layer.source_crs != layer.crs else []
+    config = layer.config() | ({"proj_grids": grids} if grids else {})
     return LayerRecipe(
         layer=layer,
         delivery=delivery,
         store=store,
         asset=("core", layer.name),
         partition=partition,
-        version=fingerprint("layer", LAYER_FORMAT, delivery.version, layer.config()),
+        version=fingerprint("layer", LAYER_FORMAT, delivery.version, config),
         inputs={delivery.label: delivery.version},
     )
 
