@@ -78,13 +78,17 @@ class ComputeLogs(ComputeLogManager, ConfigurableClass):
         """The manager that `DAGSTER_LOG_BUCKET` asks for."""
         del config_value
         bucket = os.environ.get(LOG_BUCKET)
+        folder = str(dagster_home() / "storage")
         if not bucket:
-            return LocalComputeLogManager(str(dagster_home() / "storage"), inst_data=inst_data)
+            return LocalComputeLogManager(folder, inst_data=inst_data)
         from dagster_aws.s3 import S3ComputeLogManager
 
         return S3ComputeLogManager(
             bucket=bucket,
             prefix=LOG_PREFIX,
+            # Before they are uploaded logs lie in files named after runs and numbers of ticks: in
+            # the system's temporary folder, the default, those of two instances would be mixed.
+            local_dir=folder,
             endpoint_url=os.environ.get("AWS_ENDPOINT_URL"),
             skip_empty_files=True,
             upload_interval=UPLOAD_S,

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
+from dagster._core.instance.ref import InstanceRef
 from dagster._core.storage.compute_log_manager import ComputeIOType
 
 from geo_assets.errors import ConfigError
@@ -54,6 +55,19 @@ def test_files_by_default(home):
     assert list((home / "storage").rglob("*.out"))
 
 
+def test_without_a_home_the_files_are_where_make_dev_has_them(home, monkeypatch):
+    """`dagster dev` beside `dagster.yaml` makes up a folder and hands it to its processes."""
+    monkeypatch.delenv("DAGSTER_HOME")
+    monkeypatch.chdir(home)
+    ref = InstanceRef.from_dir(str(home / "made_up"), config_dir=str(home))
+    for _ in range(2):
+        with dg.DagsterInstance.from_ref(InstanceRef.from_dict(ref.to_dict())) as instance:
+            output_of_a_run(instance)
+            runs = instance.get_runs_count()
+    assert runs == 2
+    assert (home / ".dagster_home" / "history" / "runs.db").exists()
+
+
 @pytest.mark.filterwarnings("ignore")
 def test_a_database_and_a_bucket_by_a_variable_each(home, postgres, s3_server, monkeypatch):
     for name, value in {
@@ -72,6 +86,7 @@ def test_a_database_and_a_bucket_by_a_variable_each(home, postgres, s3_server, m
     with dg.DagsterInstance.get() as again:
         assert again.get_runs_count() == 1
     assert not (home / "history").exists()
+    assert list((home / "storage").rglob("*.out"))  # what another instance cannot mix with its own
 
 
 @pytest.mark.parametrize("scheme", ["postgres", "postgresql", "postgresql+psycopg2"])
