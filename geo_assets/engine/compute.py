@@ -17,6 +17,7 @@ from geo_assets.engine.telemetry import Telemetry
 from geo_assets.engine.trace import current
 from geo_assets.errors import TransientError, WorkerError, WorkerMemory, WorkerTimeout
 from geo_assets.model import Chunk, KernelResult
+from geo_assets.store.threads import in_thread
 
 _log = logging.getLogger(__name__)
 
@@ -112,7 +113,7 @@ class Compute:
             with self._telemetry.waiting("compute"):
                 lease = await stack.enter_async_context(held)
             self._telemetry.peak("budget_held_peak", self._budget.held)
-            await asyncio.to_thread(renew, attempt.folder)
+            await in_thread(lambda: renew(attempt.folder))
             try:
                 with self._telemetry.timing("compute"):
                     return await self._pool.run(chunk, attempt.folder, lease, fresh=attempt.fresh)

@@ -8,6 +8,7 @@ import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -17,6 +18,7 @@ from geo_assets.engine.scratch import Space, remove, renew
 from geo_assets.engine.telemetry import Telemetry
 from geo_assets.errors import ConfigError, ContractError, GeoAssetsError
 from geo_assets.model import Chunk, KernelResult
+from geo_assets.store.threads import in_thread
 
 T = TypeVar("T")
 
@@ -102,7 +104,7 @@ class Work:
                 result = await self._compute.run(chunk, folder / "out")
                 trace.bytes_out = sum(file.size for file in result.files)
         except BaseException:
-            await finish(asyncio.to_thread(remove, folder))
+            await finish(in_thread(lambda: remove(folder)))
             raise
         return result
 
@@ -113,13 +115,13 @@ class Work:
             if file.path.is_relative_to(self._scratch):
                 folders.add(self._scratch / file.path.relative_to(self._scratch).parts[0])
         for folder in folders:
-            await asyncio.to_thread(remove, folder)
+            await in_thread(partial(remove, folder))
 
     async def _fetch(
         self, chunk: Chunk, fetch: Callable[[Chunk], Awaitable[Chunk]], folder: Path
     ) -> Chunk:
         async def attempt() -> Chunk:
-            await asyncio.to_thread(renew, folder)
+            await in_thread(lambda: renew(folder))
             return await fetch(chunk)
 
         async with self._turn("fetch", self._fetching):
@@ -151,7 +153,7 @@ class Work:
                 yield folder
             finally:
                 self._used -= 1
-                await finish(asyncio.to_thread(remove, folder))
+                await finish(in_thread(lambda: remove(folder)))
 
     async def _room(self, chunk: Chunk) -> None:
         """Wait while scratch space is short and chunks on their way will free some."""

@@ -18,6 +18,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from urllib.parse import unquote_to_bytes
 
 from geo_assets.errors import ConfigError, ContractError, InputError
@@ -43,6 +44,7 @@ _COMMIT_NAME = re.compile(r"([0-9]{12})\.json")
 _DATA_NAME = re.compile(r"([0-9]{12})-[A-Za-z0-9]{1,128}")
 
 
+@lru_cache(maxsize=4096)
 def encode_segment(text: str) -> str:
     """One path segment for any key part or partition key, different for different keys.
 
