@@ -21,7 +21,8 @@ from geo_assets.checks.references import referential_integrity_check
 from geo_assets.grids import TileMatrixGrid
 
 SCENES = dg.DynamicPartitionsDefinition(name="scenes")
-DAYS = dg.DailyPartitionsDefinition(start_date="2026-06-01")
+# Those that the demo delivers. Without an end there is a new one every day.
+DAYS = dg.DailyPartitionsDefinition(start_date="2026-06-01", end_date="2026-06-04")
 
 defs = assemble(
     raster_tiles_asset(

@@ -18,6 +18,13 @@ from geo_assets_tests.browser.conftest import launched
 from geo_assets_tests.browser.interface import Interface
 
 COLOURS = 128
+_A_GAP = """() => {
+  const read = id => JSON.parse(document.getElementById(id).textContent);
+  const layer = read("page").layers.find(layer => layer.kind === "defects");
+  const gap = read(layer.id).marks.features.find(mark => mark.properties.kind === "gap");
+  const at = geoAssetsMap.project(gap.geometry.coordinates);
+  return [at.x, at.y];
+}"""
 SCENE = "2026-06-01"
 
 
@@ -28,34 +35,42 @@ class Camera:
         self.page = page
         self._folder = folder
 
-    def take(self, name: str, *, box: tuple[int, int, int, int] | None = None) -> None:
+    def take(
+        self, name: str, *, box: tuple[int, int, int, int] | None = None, width: int = 0
+    ) -> None:
         """Write `<name>.png` in a palette of its own.
 
         Args:
             name: The file, without its ending.
             box: Left, top, right and bottom in pixels of the page; None takes all of it.
+            width: Pixels across to shrink it to; 0 keeps its size.
         """
         self.page.mouse.move(2, 2)
         self.page.wait_for_load_state("networkidle")
-        self.page.wait_for_timeout(1500)  # what moves comes to rest
+        self.page.wait_for_timeout(2500)  # what moves comes to rest
         image = Image.open(io.BytesIO(self.page.screenshot())).convert("RGB").crop(box)
-        small = image.quantize(COLOURS, dither=Image.Dither.NONE)
+        if width:
+            image = image.resize((width, round(image.height * width / image.width)))
         path = self._folder / f"{name}.png"
-        small.save(path, optimize=True)
+        image.quantize(COLOURS, dither=Image.Dither.NONE).save(path, optimize=True)
         sys.stdout.write(f"{path} {image.size} {path.stat().st_size}\n")
 
 
 def graph(interface: Interface, camera: Camera) -> None:
-    """All assets; the second time, with the groups open, they are fitted to the page."""
+    """All assets, with the groups open."""
+    page = camera.page
+    page.set_viewport_size({"width": 2000, "height": 1250})
     interface.open("/asset-groups")
-    camera.page.get_by_text("Hide navigation").click()
-    camera.page.get_by_role("button", name="Materialize").wait_for()
-    camera.page.mouse.click(1000, 650, button="right")
-    camera.page.get_by_text("Expand all groups").last.click()
-    camera.page.wait_for_url("**expanded=**")
-    camera.page.reload()
-    camera.page.get_by_text("zonal_statistics").first.wait_for()
-    camera.take("graph")
+    page.get_by_text("Hide navigation").click()
+    page.get_by_role("button", name="Materialize").wait_for()
+    page.mouse.click(1000, 900, button="right")
+    page.get_by_text("Expand all groups").last.click()
+    page.get_by_text("zonal_statistics").first.wait_for()
+    page.get_by_text("100% filled").first.wait_for()
+    canvas = page.locator("svg").filter(has=page.locator("path")).last.bounding_box()
+    sys.stdout.write(f"{canvas}\n")
+    camera.take("graph", box=(372, 112, 1930, 1250), width=1200)
+    page.set_viewport_size({"width": 1280, "height": 800})
 
 
 def event(interface: Interface, camera: Camera, asset: str, partition: str | None) -> None:
@@ -94,8 +109,11 @@ def map_page(interface: Interface, camera: Camera) -> None:
     interface.open_asset("out/map", "events")
     camera.page.get_by_text(SCENE, exact=True).first.click()
     address = camera.page.get_by_text(re.compile(r"/index\.html$")).first.inner_text()
+    camera.page.set_viewport_size({"width": 1024, "height": 640})
     camera.page.goto(f"file://{address}")
     camera.page.locator("body[data-ready=yes]").wait_for()
+    camera.page.mouse.click(*camera.page.evaluate(_A_GAP))
+    camera.page.locator(".popup").wait_for()
     camera.take("map")
 
 
