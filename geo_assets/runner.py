@@ -151,8 +151,21 @@ def _execute(
         failed=tuple(item.asset for item in failed),
         made=sum(not item.current for item in made),
         current=sum(item.current for item in made),
-        peak_bytes=int(max((item.numbers.get(MEMORY_PEAK, 0) for item in made), default=0)),
+        peak_bytes=max((_peak_of(event) for event in result.all_events), default=0),
     )
+
+
+def _peak_of(event: dg.DagsterEvent) -> int:
+    """The memory that an event tells of: a step of many partitions observes its asset."""
+    match event.event_type:
+        case dg.DagsterEventType.ASSET_MATERIALIZATION:
+            metadata = event.step_materialization_data.materialization.metadata
+        case dg.DagsterEventType.ASSET_OBSERVATION:
+            metadata = event.asset_observation_data.asset_observation.metadata
+        case _:
+            return 0
+    peak = metadata.get(MEMORY_PEAK)
+    return 0 if peak is None else int(str(peak.value))
 
 
 def _was_interrupted(event: dg.DagsterEvent) -> bool:

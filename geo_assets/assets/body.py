@@ -97,7 +97,8 @@ class _Run:
     async def many(self, keys: Sequence[Any]) -> list[Any]:
         """The output of a step with several partitions, each of which was reported by itself.
 
-        What belongs to no single one of them is an observation of the asset, which is plotted.
+        What belongs to no single one of them is an observation of the asset, which is plotted;
+        there is none where everything was current already.
         """
         pace = Pace(self._log.tell, "partitions")
         step = ManyPartitions(self._context, self._store, lanes=self._lanes, progress=pace)
@@ -110,8 +111,10 @@ class _Run:
             await step.run(keys, make)
         if step.failures.count:
             raise step.failures.failure(costs(measure))
-        total = dg.AssetObservation(self._context.asset_key, metadata=costs(measure))
-        return [total, dg.Output(None, metadata=silent_output_metadata())]
+        output = dg.Output(None, metadata=silent_output_metadata())
+        if not measure.chunks:
+            return [output]
+        return [dg.AssetObservation(self._context.asset_key, metadata=costs(measure)), output]
 
     async def _one(
         self,

@@ -18,7 +18,7 @@ def costs(measure: Measure) -> dict[str, Any]:
     `load` is tiny, the lag of the loop and the chunks' memory with their limits; `timeline` shows
     the longest chunks over the same time.
     """
-    if not measure.counts["chunks_done"] + measure.counts["chunks_lost"]:
+    if not measure.chunks:
         return dict(measure.snapshot())
     load = load_of(measure)
     pictures = {
@@ -36,7 +36,7 @@ def load_of(measure: Measure) -> Load:
     bars = [_bar(trace, measure.began, several=several) for trace in traces]
     return Load(
         seconds=max(measure.wall_s, *(item.end for item in bars), 0.001),
-        chunks=measure.counts["chunks_done"] + measure.counts["chunks_lost"],
+        chunks=measure.chunks,
         bars=bars,
         lag=measure.lag_curve.points,
         lag_seconds=measure.lag_curve.seconds,

@@ -83,6 +83,11 @@ class Measure(Share):
         self._held = 0.0
         self._samples = 0
 
+    @property
+    def chunks(self) -> int:
+        """Chunks that ended, done or given up."""
+        return self.counts["chunks_done"] + self.counts["chunks_lost"]
+
     def note_lag(self, seconds: float) -> None:
         """Record how late the loop was; more than 50 ms count as a stall."""
         self.lag.add(seconds)

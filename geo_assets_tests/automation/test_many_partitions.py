@@ -15,6 +15,7 @@ from dagster_aws.s3 import S3Resource
 
 from geo_assets.partitions import RANGE_END, RANGE_START
 from geo_assets.resources import GeoEngine, GeoStore
+from geo_assets.runner import _peak_of
 from geo_assets.settings import Settings
 from geo_assets_tests.automation import small_defs
 from geo_assets_tests.automation.small_defs import KEYS, PARTITIONS
@@ -108,7 +109,9 @@ def test_a_poisoned_partition_fails_alone_and_a_rerun_does_only_it(project):
 
 
 def test_each_partition_has_its_own_event_metadata_and_tags(quick):
-    assert quick.run().success
+    result = quick.run()
+    assert result.success
+    assert max(map(_peak_of, result.all_events)) > 20 << 20
     records = quick.instance.fetch_materializations(small_defs.texts.key, limit=100).records
     events = {record.partition_key: record.asset_materialization for record in records}
     assert sorted(events) == KEYS
@@ -127,11 +130,18 @@ def test_each_partition_has_its_own_event_metadata_and_tags(quick):
     assert numbers["geo_assets/chunks_done"].value == len(KEYS)
     assert numbers["geo_assets/loop_lag_max_ms"].value > 0
     assert numbers["geo_assets/worker_rss_peak_bytes"].value > 0
+    assert "longest p0" in numbers["timeline"].value
     checks = quick.instance.event_log_storage.get_asset_check_execution_history(
         dg.AssetCheckKey(small_defs.texts.key, "readable"), limit=100
     )
     assert {check.event.dagster_event.asset_check_evaluation_data.partition for check in checks
             if check.event and check.status.value == "SUCCEEDED"} >= set(KEYS)  # fmt: skip
+
+
+def test_nothing_is_observed_where_everything_is_current(quick):
+    quick.run(KEYS[0], KEYS[1])
+    quick.run(KEYS[0], KEYS[1])
+    assert len(quick.instance.fetch_observations(small_defs.texts.key, limit=9).records) == 1
 
 
 def test_nothing_is_kept_of_partitions_that_are_done(quick):
