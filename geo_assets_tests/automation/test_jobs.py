@@ -87,6 +87,11 @@ def test_jobs_have_expected_names(definitions):
     assert {"ingest", "tiles", "daily_events", "checks"} <= names
 
 
+def test_the_job_that_checks_reads_every_byte(definitions):
+    thorough = {job.name for job in definitions.resolve_all_job_defs() if THOROUGH_TAG in job.tags}
+    assert thorough == {"checks"}
+
+
 def test_versions_tell_what_is_outdated(geo_store):
     commit(geo_store, RAW, "current", "r1")
     commit(geo_store, CORE, "current", "c1", {"raw/scenes[current]": "r1"})
