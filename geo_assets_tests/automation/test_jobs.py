@@ -12,7 +12,7 @@ import pytest
 from geo_assets.automation.jobs import automation
 from geo_assets.automation.outdated import outdated
 from geo_assets.model import OutputFile
-from geo_assets.partitions import RANGE_END, RANGE_START
+from geo_assets.partitions import RANGE_END, RANGE_START, THOROUGH_TAG
 
 DAYS = dg.DailyPartitionsDefinition(start_date="2026-06-01")
 SCENES = dg.DynamicPartitionsDefinition(name="scenes")
