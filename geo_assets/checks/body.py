@@ -22,6 +22,7 @@ from geo_assets.dagster_internals import (
     sum_of_partitions,
 )
 from geo_assets.engine.engine import Engine, Lost
+from geo_assets.engine.log import bind
 from geo_assets.errors import GeoAssetsError
 from geo_assets.interruption import interruptible_step
 from geo_assets.model import Artifact, Chunk, Findings, KernelResult
@@ -94,7 +95,9 @@ def make_checks(
             tallies = [Tally(rule) for rule in chosen]
 
             async def judge(partition: str | None) -> list[Verdict]:
-                verdicts = await _verdicts(store, engine, asset, partition, look, chosen)
+                place = asset.to_user_string()
+                with bind(run=context.run.run_id, asset=place, partition=partition or ""):
+                    verdicts = await _verdicts(store, engine, asset, partition, look, chosen)
                 for tally, verdict in zip(tallies, verdicts, strict=True):
                     tally.add(verdict)
                 return verdicts

@@ -39,7 +39,8 @@ def run(tmp_path, texts: list[str], **settings) -> tuple[dg.ExecuteInProcessResu
     }  # fmt: skip
     with dg.DagsterInstance.ephemeral() as instance:
         result = dg.materialize(
-            [small_defs.texts], instance=instance, resources=resources, raise_on_error=False,
+            [small_defs.texts, small_defs.checks],
+            instance=instance, resources=resources, raise_on_error=False,
             tags={RANGE_START: KEYS[0], RANGE_END: KEYS[len(texts) - 1]},
             run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
         )  # fmt: skip
@@ -62,7 +63,7 @@ def test_one_grep_tells_the_story_of_a_chunk(tmp_path, capsys):
     assert in_order(
         [line["message"] for line in story],
         "fetch begins", "computing", "GDAL says hello", "stage begins", "request create ",
-        "chunk done in w",
+        "chunk done in w", "computing", "chunk done in w",
     )  # fmt: skip
     messages = {line["message"]: line for line in story}
     assert {"writing", "printed"} <= messages.keys()
@@ -79,6 +80,16 @@ def test_one_grep_tells_the_story_of_a_chunk(tmp_path, capsys):
     assert {line["message"] for line in others if line.get("partition") == KEYS[1]} >= {
         "made of 1 chunks, 0 of them by an earlier run"
     }
+
+
+def test_every_chunk_of_assets_and_checks_says_whose_it_is(tmp_path, capsys):
+    result, _ = run(tmp_path, ["one", "two"], log_format="json")
+    lines = [json.loads(line) for line in capsys.readouterr().err.splitlines() if line[:1] == "{"]
+    done = [line for line in lines if line["message"].startswith("chunk done")]
+    assert len(done) == 4, "two partitions, and the check of each"
+    for line in done:
+        assert (line["run"], line["asset"]) == (result.run_id, "core/texts")
+        assert line["partition"] in KEYS[:2]
 
 
 def test_the_same_on_a_console_without_the_steps(tmp_path, capsys):
@@ -109,6 +120,7 @@ def test_a_flood_of_warnings_does_not_drown_the_run_log(tmp_path, monkeypatch):
 
     monkeypatch.setattr(run_log, "RECORDS", 2)
     _, lines = run(tmp_path, ["talk"] * 4)
-    texts = [line.user_message for line in lines]
-    assert sum("[partition" in text for text in texts) == 2
-    assert [text for text in texts if text.endswith("more are in the step's output")]
+    texts = [line.user_message for line in lines if line.level == logging.WARNING]
+    rest = [text for text in texts if text.endswith("more are in the step's output")]
+    assert len(texts) - len(rest) == 2
+    assert rest, "what is left out is counted"
