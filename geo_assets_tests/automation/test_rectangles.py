@@ -6,6 +6,10 @@ from itertools import product
 
 import dagster as dg
 import pytest
+from dagster._core.definitions.automation_tick_evaluation_context import (
+    build_run_requests_with_backfill_policies,
+)
+from dagster._core.definitions.events import AssetKeyPartitionKey
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -77,6 +81,23 @@ def test_a_range_on_the_command_line_is_a_rectangle():
         for day, region in product(("2026-06-02", "2026-06-03"), ("middle", "south"))
     ]
     assert keys_between(definition, order, "2026-06-02|south", "2026-06-03|north") == []
+
+
+@pytest.mark.filterwarnings("ignore::dagster.BetaWarning")
+def test_dagsters_own_backfill_of_a_rectangle_is_a_run_for_each_of_the_fewer_rows():
+    """Why schedules and commands launch rectangles; one that does so too may have the job."""
+
+    @dg.asset(partitions_def=BY_NAME["days-first"], backfill_policy=dg.BackfillPolicy.single_run())
+    def cells() -> None: ...
+
+    asked = [
+        AssetKeyPartitionKey(cells.key, f"2026-06-0{day}|{region}")
+        for day, region in product(range(1, 6), ("north", "middle", "south"))
+    ]
+    graph = dg.Definitions(assets=[cells]).resolve_asset_graph()
+    with dg.DagsterInstance.ephemeral() as instance:
+        runs = build_run_requests_with_backfill_policies(asked, graph, instance)
+    assert len(runs) == 3
 
 
 SCENES = dg.DynamicPartitionsDefinition(name="scenes")
