@@ -71,6 +71,7 @@ def outcomes(result: dg.ExecuteInProcessResult) -> dict[tuple[str, str], str]:
     }  # fmt: skip
 
 
+@pytest.mark.timeout(300)
 @pytest.mark.filterwarnings("ignore::dagster.BetaWarning", "ignore::dagster.PreviewWarning")
 def test_days_and_regions_are_made_retried_and_checked_as_rectangles(example, instance, source):
     keys, _ = example.selected("group:raw or group:core or group:out")
