@@ -111,7 +111,7 @@ def test_a_check_of_nothing_does_not_pass(fresh, instance):
 async def commit_first(draft: Draft) -> None:
     """Another writer publishes something else on the same base."""
     place = draft._place
-    rival = Draft(draft._objects, draft._derived, place, RIVAL, draft._current)
+    rival = Draft(draft._objects, draft._derived, place, RIVAL, draft.current)
     await rival.commit([], properties={}, inputs={}, run_id="the-run-that-won")
 
 
