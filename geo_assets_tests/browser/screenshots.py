@@ -21,7 +21,7 @@ COLOURS = 128
 _A_GAP = """() => {
   const read = id => JSON.parse(document.getElementById(id).textContent);
   const layer = read("page").layers.find(layer => layer.kind === "defects");
-  const gap = read(layer.id).marks.features.find(mark => mark.properties.kind === "gap");
+  const gap = read(layer.id).marks.features.findLast(mark => mark.properties.kind === "gap");
   const at = geoAssetsMap.project(gap.geometry.coordinates);
   return [at.x, at.y];
 }"""
@@ -35,22 +35,16 @@ class Camera:
         self.page = page
         self._folder = folder
 
-    def take(
-        self, name: str, *, box: tuple[int, int, int, int] | None = None, width: int = 0
-    ) -> None:
-        """Write `<name>.png` in a palette of its own.
-
-        Args:
-            name: The file, without its ending.
-            box: Left, top, right and bottom in pixels of the page; None takes all of it.
-            width: Pixels across to shrink it to; 0 keeps its size.
-        """
+    def look(self, part: Any = None) -> Image.Image:
+        """The page, or an element of it, once it is at rest."""
         self.page.mouse.move(2, 2)
         self.page.wait_for_load_state("networkidle")
-        self.page.wait_for_timeout(2500)  # what moves comes to rest
-        image = Image.open(io.BytesIO(self.page.screenshot())).convert("RGB").crop(box)
-        if width:
-            image = image.resize((width, round(image.height * width / image.width)))
+        self.page.wait_for_timeout(2500)
+        seen = (part or self.page).screenshot()
+        return Image.open(io.BytesIO(seen)).convert("RGB")
+
+    def keep(self, name: str, image: Image.Image) -> None:
+        """Write `<name>.png` in a palette of its own."""
         path = self._folder / f"{name}.png"
         image.quantize(COLOURS, dither=Image.Dither.NONE).save(path, optimize=True)
         sys.stdout.write(f"{path} {image.size} {path.stat().st_size}\n")
@@ -59,40 +53,50 @@ class Camera:
 def graph(interface: Interface, camera: Camera) -> None:
     """All assets, with the groups open."""
     page = camera.page
-    page.set_viewport_size({"width": 2000, "height": 1250})
+    page.set_viewport_size({"width": 2000, "height": 1900})
     interface.open("/asset-groups")
     page.get_by_text("Hide navigation").click()
     page.get_by_role("button", name="Materialize").wait_for()
-    page.mouse.click(1000, 900, button="right")
-    page.get_by_text("Expand all groups").last.click()
+    page.get_by_text("raw", exact=True).last.wait_for()
+    page.mouse.click(1000, 1700)
+    page.keyboard.press("Alt+e")
     page.get_by_text("zonal_statistics").first.wait_for()
     page.get_by_text("100% filled").first.wait_for()
-    canvas = page.locator("svg").filter(has=page.locator("path")).last.bounding_box()
-    sys.stdout.write(f"{canvas}\n")
-    camera.take("graph", box=(372, 112, 1930, 1250), width=1200)
+    camera.keep("graph", camera.look().crop((372, 112, 1930, 1900)).resize((779, 894)))
     page.set_viewport_size({"width": 1280, "height": 800})
 
 
-def event(interface: Interface, camera: Camera, asset: str, partition: str | None) -> None:
-    """The newest event of an asset, and each of its large pictures."""
+def event(
+    interface: Interface, camera: Camera, asset: str, partition: str | None
+) -> dict[str, Image.Image]:
+    """The newest event of an asset; its large pictures, by title."""
     interface.open_asset(asset, "events")
     if partition:
         camera.page.get_by_text(partition, exact=True).first.click()
     camera.page.locator("table img").first.wait_for()
-    name = asset.rsplit("/", 1)[1]
-    camera.take(name)
+    camera.keep(asset.replace("/", "_"), camera.look())
+    pictures = {}
     for link in camera.page.get_by_text("[Show Markdown]", exact=True).all():
         link.click()
         dialog = camera.page.get_by_role("dialog")
         dialog.locator("img").first.wait_for()
-        title = re.sub(r"\W+", "_", dialog.inner_text().split("\n")[0]).lower()
-        edges = dialog.bounding_box()
-        camera.take(f"{name}_{title}", box=(
-            int(edges["x"]), int(edges["y"]), int(edges["x"] + edges["width"]),
-            int(edges["y"] + edges["height"]),
-        ))  # fmt: skip
+        title = dialog.inner_text().split("\n")[0]
+        pictures[title] = camera.look(dialog.locator("img"))
+        camera.keep(f"{asset.replace('/', '_')}_{title.replace(' ', '_')}", pictures[title])
         dialog.get_by_role("button", name="Close").click()
         dialog.wait_for(state="hidden")
+    return pictures
+
+
+def montage(left: Image.Image, upper: Image.Image, lower: Image.Image) -> Image.Image:
+    """Three pictures on white."""
+    right = left.width + 20
+    size = right + max(upper.width, lower.width), max(left.height, upper.height + lower.height + 20)
+    whole = Image.new("RGB", size, "white")
+    whole.paste(left, (0, (size[1] - left.height) // 2))
+    whole.paste(upper, (right, 0))
+    whole.paste(lower, (right, upper.height + 20))
+    return whole
 
 
 def checks(interface: Interface, camera: Camera) -> None:
@@ -101,7 +105,7 @@ def checks(interface: Interface, camera: Camera) -> None:
     interface.wait_for_check("gaps", "Failed")
     camera.page.get_by_text("gaps", exact=True).first.click()
     camera.page.get_by_text("Show schema").first.wait_for()
-    camera.take("checks")
+    camera.keep("checks", camera.look())
 
 
 def map_page(interface: Interface, camera: Camera) -> None:
@@ -114,7 +118,7 @@ def map_page(interface: Interface, camera: Camera) -> None:
     camera.page.locator("body[data-ready=yes]").wait_for()
     camera.page.mouse.click(*camera.page.evaluate(_A_GAP))
     camera.page.locator(".popup").wait_for()
-    camera.take("map")
+    camera.keep("map", camera.look())
 
 
 def main(folder: str, url: str) -> None:
@@ -124,11 +128,12 @@ def main(folder: str, url: str) -> None:
         page = browser.new_page(viewport={"width": 1280, "height": 800})
         interface, camera = Interface(page, url), Camera(page, Path(folder))
         graph(interface, camera)
-        event(interface, camera, "raw/scenes", SCENE)
-        event(interface, camera, "core/scene_tiles", SCENE)
-        event(interface, camera, "core/districts", None)
-        event(interface, camera, "out/topology_report", None)
-        event(interface, camera, "out/events_by_zone", SCENE)
+        for asset in ("raw/scenes", "core/scene_tiles", "out/events_by_zone"):
+            event(interface, camera, asset, SCENE)
+        layer = event(interface, camera, "core/districts", None)
+        report = event(interface, camera, "out/topology_report", None)
+        pictures = report["preview"], layer["reprojection"], report["timeline"]
+        camera.keep("pictures", montage(*pictures))
         checks(interface, camera)
         map_page(interface, camera)
 
