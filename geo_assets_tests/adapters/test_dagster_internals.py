@@ -53,6 +53,23 @@ def test_a_silent_output_records_no_second_materialization_and_downstream_runs(b
     assert sorted(materializations(result, "core", "x")) == ["a", "b"]
 
 
+def test_partitions_stored_together_have_milliseconds_of_their_own(bench):
+    """Of events in one millisecond, the UI lists the newest and leaves out the others."""
+
+    @dg.asset(key=UP, partitions_def=PARTS, output_required=False)
+    def asset(context: dg.AssetExecutionContext):
+        log = PartitionLog(context)
+        made = [dg.AssetMaterialization(asset_key=UP, partition=key) for key in "ab" * 200]
+        entries = [log.made(each) for each in made]
+        times = [int(entry.timestamp * 1000) for entry in entries]
+        assert len(set(times)) == 400
+        assert times == sorted(times)
+        log.store(entries[:2])
+        yield dg.Output(None, metadata=silent_output_metadata())
+
+    assert bench.run(asset, span=("a", "b")).success
+
+
 def test_without_it_each_partition_is_recorded_twice(bench):
     result = bench.run(reporting(silent=False), span=("a", "b"))
     assert len(result.get_asset_materialization_events()) == 4
