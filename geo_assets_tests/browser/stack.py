@@ -119,9 +119,12 @@ def running(folder: Path, source: Path, module: str, scenes: list[str]) -> Itera
     server = {"host": "127.0.0.1", "port": grpc, "location_name": "geo_assets"}
     workspace = home / "workspace.yaml"
     workspace.write_text(yaml.safe_dump({"load_from": [{"grpc_server": server}]}))
-    with dg.DagsterInstance.from_config(str(home)) as instance:
-        instance.add_dynamic_partitions("scenes", scenes)
     env = _environment(folder, home, source)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DAGSTER_HOME", str(home))
+        patch.delenv("DAGSTER_POSTGRES_URL", raising=False)
+        with dg.DagsterInstance.get() as instance:
+            instance.add_dynamic_partitions("scenes", scenes)
     stack = Stack(url=f"http://127.0.0.1:{web}", source=source)
     started: list[subprocess.Popen[bytes]] = []
 
