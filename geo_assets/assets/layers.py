@@ -27,7 +27,7 @@ from geo_assets.production import Bench, Publication
 from geo_assets.rules.proj_grids import proj_grids
 from geo_assets.store.artifact import ArtifactStore, ChunkReceipt, Draft
 
-LAYER_FORMAT = 5
+LAYER_FORMAT = 6
 """Raised when the same delivery and declaration give another layer than before."""
 
 LAYER_TIMEOUT_S = 6 * 3600.0

@@ -14,6 +14,7 @@ import dagster as dg
 from geo_assets.assets.body import Plan
 from geo_assets.assets.factory import recipe_asset
 from geo_assets.assets.inputs import newest_input
+from geo_assets.assets.join_sides import fetch_sides
 from geo_assets.checks.geoparquet import GEOPARQUET
 from geo_assets.checks.stored import stored_checks
 from geo_assets.kernels.join import join_index_kernel, join_kernel, join_merge_kernel
@@ -23,7 +24,6 @@ from geo_assets.kernels.join_spec import (
     JoinIndexSpec,
     JoinMergeSpec,
     JoinRule,
-    JoinSide,
     Statistic,
 )
 from geo_assets.kernels.table_facts import TableSpec, table_facts
@@ -67,16 +67,11 @@ def spatial_join_asset(
     how: str = "inner",
     left_columns: Sequence[str] | None = None,
     right_columns: Sequence[str] | None = None,
-    right_key: str | None = None,
     statistics: Sequence[tuple[str, str | None]] = (("count", None),),
-    distance: float | None = None,
-    max_distance: float | None = None,
-    neighbours: int = 1,
-    distance_column: str | None = None,
-    zone_geometry: bool = False,
     partitions: dg.PartitionsDefinition[Any] | None = None,
     right_partitions: dg.PartitionsDefinition[Any] | None = None,
     owners: Sequence[str] = (),
+    **options: Any,
 ) -> dg.Definitions:
     """Declare a spatial join of `core/<left>` with `core/<right>`.
 
@@ -94,17 +89,13 @@ def spatial_join_asset(
         how: inner, left (rows without a partner stay) or aggregate (by right feature).
         left_columns: Columns kept of the left layer; None keeps all.
         right_columns: Columns kept of the right layer; None keeps all.
-        right_key: Right column whose values name the partner; None takes the row number.
         statistics: For aggregate: pairs of a statistic and a left column.
-        distance: For dwithin, in units of `crs`.
-        max_distance: For nearest, in units of `crs`.
-        neighbours: For nearest: how many partners.
-        distance_column: For nearest: column that gets the distance.
-        zone_geometry: For aggregate: keep the zones' geometry.
         partitions: Partitions of the left layer, if any.
         right_partitions: Partitions of the right layer, if any: those that `geo_assets.upstream`
             knows a rule for. Without, its current version is joined to every partition.
         owners: Dagster owners: `team:geo` or an e-mail address.
+        **options: The other fields of `JoinRule`: distance for dwithin; max_distance, neighbours
+            and distance_column for nearest; right_key, zone_geometry.
 
     Raises:
         ConfigError: The declaration is wrong.
@@ -113,14 +104,8 @@ def spatial_join_asset(
         crs=crs,
         predicate=predicate,
         how=how,
-        distance=distance,
-        max_distance=max_distance,
-        neighbours=neighbours,
-        distance_column=distance_column,
-        right_key=right_key,
-        index_column=right_key or "index_right",
         statistics=tuple(Statistic(name=kind, column=column) for kind, column in statistics),
-        zone_geometry=zone_geometry,
+        **{"index_column": options.get("right_key") or "index_right", **options},
     )
     declared = JoinDeclaration(
         name=name,
@@ -141,7 +126,7 @@ def spatial_join_asset(
         partitions=partitions,
         owners=owners,
     )
-    more = [GEOPARQUET] if zone_geometry or how != "aggregate" else []
+    more = [GEOPARQUET] if rule.zone_geometry or how != "aggregate" else []
     checks = [stored_checks(("out", name), partitions, *more)]
     return dg.Definitions(assets=[asset], asset_checks=checks)
 
@@ -188,8 +173,10 @@ class JoinRecipe(Merged):
         """Index the right layer, join the left one chunk by chunk, merge in its order."""
         del receipts
         rule = self.declared.rule
-        left = await self._sides(self.left, self.declared.left_columns, bench)
-        right = (await self._sides(self.right, self.declared.right_columns, bench))[0]
+        names = (self.declared.left_columns, self.declared.right_columns)
+        left, right = await fetch_sides(
+            self.store, (self.left, self.right), names, rule, bench.folder
+        )
         index_spec = JoinIndexSpec(right=right, rule=rule, left=left[0])
         index = await bench.run(await _chunk("index", join_index_kernel, index_spec, index_bytes))
         place = index.files[0].path.parent
@@ -227,13 +214,6 @@ class JoinRecipe(Merged):
             },
             bbox=looked.facts["bbox"],
         )
-
-    async def _sides(
-        self, artifact: Artifact, columns: tuple[str, ...] | None, bench: Bench
-    ) -> list[JoinSide]:
-        parts = artifact.with_role("data")
-        paths = [await self.store.local_file(artifact, item.name, bench.folder) for item in parts]
-        return [JoinSide(path=path, columns=columns) for path in paths]
 
 
 async def _chunk(name: str, kernel: Any, spec: Any, predict: Any) -> Chunk:

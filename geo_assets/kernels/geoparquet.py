@@ -116,6 +116,7 @@ class LayerWriter:
             # A dictionary of geometries only costs; bounding boxes rarely repeat either.
             use_dictionary=[name for name in attributes if schema.field(name).type != _BOX_TYPE],
             write_statistics=True,
+            write_page_checksum=True,  # parts of the file may be fetched and verified alone
         )
 
     def write(self, table: pa.Table) -> None:

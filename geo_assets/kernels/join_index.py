@@ -141,8 +141,7 @@ def _normalise(layer: Layer, project: Project | None, path: Path, most: int) -> 
     parts: list[Edges] | None = [] if most else None
     held, rows = 0, int(min(max(_BATCH_BYTES / max(layer.bytes_per_row, 1.0), 64), 1 << 15))
     with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, schema) as writer:
-        for row, batch in layer.batches([layer.geometry], 0, layer.rows, rows):
-            source = batch.column(0)
+        for row, source in layer.geometries(rows):
             shapes = decode(source, project, layer.path.name)
             kinds, valid = shapely.get_type_id(shapes), shapely.is_valid(shapes)
             if project is None and (kinds < 0).sum() == source.null_count:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -48,6 +50,10 @@ class Layer:
     """The `geo` metadata."""
     bytes_per_row: float
     """Uncompressed size of a row, as the footer states it."""
+    kept: frozenset[int]
+    """The row groups whose features may have a partner."""
+    partial: bool
+    """Pages are verified as they are read."""
 
     @classmethod
     def open(cls, side: JoinSide) -> Layer:
@@ -83,6 +89,8 @@ class Layer:
             covering=covering,
             meta=meta,
             bytes_per_row=total / max(footer.num_rows, 1),
+            kept=frozenset(range(len(sizes)) if side.groups is None else side.groups),
+            partial=side.partial,
         )
 
     def attributes(self, side: JoinSide) -> tuple[str, ...]:
@@ -104,10 +112,16 @@ class Layer:
     def batches(
         self, columns: Sequence[str], start: int, stop: int, size: int
     ) -> Iterator[tuple[int, pa.RecordBatch]]:
-        """(first row, batch) over the rows from `start` to `stop`, at most `size` at once."""
-        with pq.ParquetFile(self.path, pre_buffer=False, buffer_size=_BUFFER) as file:
-            for i, (first, after) in enumerate(zip(self.groups[:-1], self.groups[1:], strict=True)):
-                if after <= start or first >= stop:
+        """(first row, batch) over the rows from `start` to `stop`, at most `size` at once.
+
+        Row groups that are not kept are left out.
+
+        Raises:
+            InputError: Parts of the file that were fetched alone are damaged.
+        """
+        with self.reading() as file:
+            for i, (first, after) in enumerate(pairwise(self.groups)):
+                if after <= start or first >= stop or i not in self.kept:
                     continue
                 row = first
                 for batch in file.iter_batches(size, [i], list(columns), use_threads=False):
@@ -117,6 +131,31 @@ class Layer:
                     row += batch.num_rows
                     if row >= stop:
                         break
+
+    def geometries(self, size: int) -> Iterator[tuple[int, pa.Array]]:
+        """(first row, WKB) over all rows, at most `size` at once; null in groups not kept."""
+        for i, (first, after) in enumerate(pairwise(self.groups)):
+            if i in self.kept:
+                for row, batch in self.batches([self.geometry], first, after, size):
+                    yield row, batch.column(0)
+                continue
+            for row in range(first, after, size):
+                nulls = pa.nulls(min(size, after - row), self.schema.field(self.geometry).type)
+                yield row, nulls
+
+    @contextmanager
+    def reading(self) -> Iterator[pq.ParquetFile]:
+        """The open file."""
+        with pq.ParquetFile(self.path, pre_buffer=False, buffer_size=_BUFFER,
+                            page_checksum_verification=self.partial) as file:  # fmt: skip
+            try:
+                yield file
+            except OSError as error:
+                if not self.partial:
+                    raise
+                raise InputError("Parts of a layer arrive as they were written", str(error),
+                                 self.path.name, "Run again; else materialize it again.",
+                                 ) from None  # fmt: skip
 
     def projection(self, target: str) -> tuple[Project | None, dict[str, Any]]:
         """How coordinates get to the CRS `target`, and facts about it; None: they are there."""
@@ -169,7 +208,7 @@ def _crs(column: dict[str, Any], side: JoinSide) -> CRS:
 
 def read_columns(layer: Layer, columns: Sequence[str], groups: Sequence[int]) -> pa.Table:
     """Some columns of some row groups, in memory."""
-    with pq.ParquetFile(layer.path, pre_buffer=False, buffer_size=_BUFFER) as file:
+    with layer.reading() as file:
         return file.read_row_groups(list(groups), list(columns), use_threads=False)
 
 

@@ -60,7 +60,12 @@ def plan_join(
         cuts += [start + (stop - start) * i // parts for i in range(1, parts)] if parts > 1 else []
     if layer.rows > cuts[-1]:
         cuts.append(layer.rows)
-    spans = list(pairwise(cuts)) or [(0, 0)]
+    rows = list(pairwise(layer.groups))
+    kept = [rows[i] for i in sorted(layer.kept)]
+    spans = [
+        (a, b) for a, b in pairwise(cuts) if any(a < stop and b > start for start, stop in kept)
+    ]
+    spans = spans or [(0, 0)]
     return tuple(
         JoinChunkSpec(
             left=left, right=right, rule=rule, index=index, start=start, stop=stop, number=first + i

@@ -27,6 +27,10 @@ class JoinSide:
     otherwise is refused."""
     columns: tuple[str, ...] | None = None
     """Attribute columns to keep; None keeps all. The geometry is not one of them."""
+    groups: tuple[int, ...] | None = None
+    """Row groups whose features may have a partner; None: all. The others have none."""
+    partial: bool = False
+    """The file has only the parts that `plan_reads` asked for: pages are verified as read."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

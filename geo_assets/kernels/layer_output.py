@@ -14,6 +14,7 @@ from pyproj import CRS
 
 from geo_assets.kernels.geoparquet import LayerWriter, geo_schema, type_names
 from geo_assets.kernels.layer_batch import DELIVERED
+from geo_assets.kernels.parquet_footer import footer_facts
 from geo_assets.kernels.spill import Group, Span, Spill
 from geo_assets.model import PARQUET, OutputFile
 
@@ -70,8 +71,8 @@ def write_sorted(
         while writer.rows < span.stop - span.start:
             writer.write(next(tables).drop_columns([DELIVERED]))
         writer.close()
-        files.append(OutputFile.of(folder / file_name, file_name, PARQUET,
-                                   facts=_facts(span, writer.rows)))  # fmt: skip
+        facts = {**_facts(span, writer.rows), **footer_facts(writer.path)}
+        files.append(OutputFile.of(writer.path, file_name, PARQUET, facts=facts))
     return Written(files=tuple(files), rows=len(order), **_total(spans))
 
 

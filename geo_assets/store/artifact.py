@@ -15,6 +15,7 @@ from geo_assets.store.derived import Derived
 from geo_assets.store.draft import Draft
 from geo_assets.store.gc import Collected, collect
 from geo_assets.store.objects import ObjectStore
+from geo_assets.store.partial import Span, fetch_footer, fetch_spans, readable_in_parts
 from geo_assets.store.paths import Place
 from geo_assets.store.probe import probe
 from geo_assets.store.receipt import ChunkReceipt
@@ -127,13 +128,57 @@ class ArtifactStore:
                 await self.objects.download(path, file, size=stored.size, sha256=stored.sha256)
             return file
         except FileNotFoundError:
-            raise InputError(
-                "The objects of a version are kept while it is read",
-                "none",
-                self.objects.address(path),
-                "It was collected as garbage or deleted "
-                "by hand: read the newest version, or materialize it again.",
-            ) from None
+            raise self._gone(path) from None
+
+    async def partial_file(self, artifact: Artifact, name: str, scratch: Path) -> Path | None:
+        """A local file of an object's size that has its footer only: `fetch_parts` adds to it.
+
+        None where that cannot be: the store is local, or the object was not published with what
+        verifies its parts. Then there is `local_file`.
+
+        Raises:
+            KeyError: The version has no such object.
+            InputError: The stored bytes are damaged or were collected as garbage.
+        """
+        stored, path = artifact.object(name), f"{artifact.data_prefix}/{name}"
+        if self.objects.local_path(path) is not None or not readable_in_parts(stored):
+            return None
+        folder = hashlib.sha256(artifact.data_prefix.encode()).hexdigest()[:16]
+        file = scratch / f"{folder}-parts" / name
+        try:
+            await fetch_footer(self.objects, path, stored, file)
+        except FileNotFoundError:
+            raise self._gone(path) from None
+        return file
+
+    async def fetch_parts(
+        self, artifact: Artifact, name: str, file: Path, spans: Sequence[Span]
+    ) -> None:
+        """Add some bytes of an object to its partial file.
+
+        Args:
+            artifact: The version.
+            name: The object.
+            file: What `partial_file` gave.
+            spans: First byte and byte after the last of each part.
+
+        Raises:
+            InputError: The object is shorter than published, or was collected as garbage.
+        """
+        path = f"{artifact.data_prefix}/{artifact.object(name).name}"
+        try:
+            await fetch_spans(self.objects, path, spans, file)
+        except FileNotFoundError:
+            raise self._gone(path) from None
+
+    def _gone(self, path: str) -> InputError:
+        return InputError(
+            "The objects of a version are kept while it is read",
+            "none",
+            self.objects.address(path),
+            "It was collected as garbage or deleted "
+            "by hand: read the newest version, or materialize it again.",
+        )
 
     async def read(self, artifact: Artifact, name: str) -> bytes:
         """The bytes of a small object, size and SHA-256 verified.
