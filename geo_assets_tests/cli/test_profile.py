@@ -19,12 +19,13 @@ from geo_assets_tests.cli.conftest import DAYS, Town
 def spy() -> None:
     """Skip where py-spy is missing or may not look into its children."""
     try:
-        command = [profiling._spy(), "record", "-d", "1", "-o", os.devnull, "--", sys.executable]
+        command = [profiling._spy(), "record", "-d", "1", "-f", "raw", "-o", os.devnull,
+                   "--", sys.executable]  # fmt: skip
     except Exception:  # noqa: BLE001 - no py-spy
         pytest.skip("py-spy is not installed")
     done = subprocess.run([*command, "-c", "import time; time.sleep(0.5)"], capture_output=True)
     if done.returncode:
-        pytest.skip(f"py-spy is not allowed here: {done.stderr.decode()[-200:]}")
+        pytest.skip(f"py-spy is not allowed here: {done.stderr.decode()[:300]}")
 
 
 def content(folder: Path) -> dict[str, str]:

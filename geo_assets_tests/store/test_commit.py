@@ -12,7 +12,7 @@ import pytest
 
 from geo_assets.errors import CommitConflict, TransientError
 from geo_assets.model import Artifact, OutputFile
-from geo_assets.store import commit, derived, draft, gc, remote, stac
+from geo_assets.store import artifact, commit, derived, draft, gc, remote, stac
 from geo_assets.store import probe as probing
 from geo_assets.store.artifact import ArtifactStore
 from geo_assets.store.objects import open_store
@@ -36,8 +36,10 @@ def inline(monkeypatch):
     async def nothing(*_):
         pass
 
-    for module in (draft, commit, derived):
+    for module in (commit, derived):
         monkeypatch.setattr(module.asyncio, "to_thread", call)
+    for module in (artifact, draft):
+        monkeypatch.setattr(module, "in_thread", call)
     monkeypatch.setattr(derived.Derived, "refresh", nothing)
     monkeypatch.setattr(Backoff, "pause", nothing)
     monkeypatch.setattr(probing, "_honest", {SteppedStore.uri})
