@@ -2,44 +2,34 @@
 
     python benchmarks/join.py [--job points|scale|polygons|all] [--points N] [--zones N]
         [--rounds 3] [--left FILE --right FILE] [--peers ours,sedonadb,...]
-        [--peers-python PYTHON] [--no-save]
+        [--peers-python PYTHON] [--patience SECONDS] [--no-save]
 
-Each run is a process tree of its own. CPU is user and system time of all its processes; memory is
-the highest sum of their proportional set sizes, sampled. Peers take turns within a round, and the
-median of the rounds counts, because the machine is shared. Data is made here, from a fixed seed:
-points and small polygons lie where a Zipf law puts cities, zones are a coverage with fractal edges.
-SedonaDB and DuckDB are not dependencies: install them elsewhere and name that Python.
+`measure.py` says how it is measured. Data is made here, from a fixed seed: points and small
+polygons lie where a Zipf law puts cities, zones are a coverage with fractal edges. SedonaDB and
+DuckDB are not dependencies: install them elsewhere and name that Python.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
-import ctypes
 import json
-import os
-import shutil
-import statistics
 import subprocess
 import sys
 import tempfile
-import threading
-import time
-from dataclasses import dataclass
 from pathlib import Path
 
+from measure import conditions, interleave, save, table
+
 HERE = Path(__file__).resolve()
-RESULTS = HERE.parent / "RESULTS.md"
-START, END = "<!-- join:start -->", "<!-- join:end -->"
 PEERS = ("ours", "geopandas", "sedonadb", "duckdb")
 CRS = "EPSG:32633"
-SUBREAPER = 36  # prctl: orphans of the trees come to us, so that nothing is left uncounted
 
 
 # ------------------------------------------------------------------------------------ the peers
 
 
-def ours(left: Path, right: Path, out: Path) -> None:
+def ours(left: Path, right: Path, out: Path) -> int:
     """The kernels, run by the engine in two workers."""
     from geo_assets.engine.engine import Engine
     from geo_assets.kernels.join import join_index_kernel, join_kernel
@@ -48,12 +38,11 @@ def ours(left: Path, right: Path, out: Path) -> None:
     from geo_assets.model import Chunk
     from geo_assets.settings import Settings
 
-    async def run() -> None:
+    async def run() -> int:
         rule, sides = JoinRule(crs=CRS), (JoinSide(path=left), JoinSide(path=right))
         scratch = out.parent / "scratch"
         settings = Settings(scratch=scratch, workers=2, memory_bytes=2 << 30)
-        preload = ("numpy", "pyproj", "shapely", "pyarrow", "pyarrow.parquet")
-        async with Engine.open(settings, preload=preload) as engine:
+        async with Engine.open(settings) as engine:
             spec = JoinIndexSpec(left=sides[0], right=sides[1], rule=rule)
             index = await engine.run(Chunk(id="index", kernel=join_index_kernel, spec=spec,
                                            predicted_bytes=index_bytes(spec)))  # fmt: skip
@@ -64,36 +53,42 @@ def ours(left: Path, right: Path, out: Path) -> None:
             async def stage(_chunk, result):
                 for file in result.files:
                     file.path.replace(out / file.name)
+                return result.facts["rows"]
 
+            rows = 0
             async for done in engine.stream(chunks, stage=stage):
                 if hasattr(done, "error"):
                     raise done.error
+                rows += done.value
+            return rows
 
     out.mkdir()
-    asyncio.run(run())
+    return asyncio.run(run())
 
 
-def geopandas(left: Path, right: Path, out: Path) -> None:
+def geopandas(left: Path, right: Path, out: Path) -> int:
     import geopandas as gpd
 
     pairs = gpd.sjoin(gpd.read_parquet(left), gpd.read_parquet(right))
     pairs.to_parquet(out)
+    return len(pairs)
 
 
 SQL = """SELECT l.*, r.id AS id_right, r.name, r.area_m2
 FROM l JOIN r ON ST_Intersects(l.geometry, r.geometry)"""
 
 
-def sedonadb(left: Path, right: Path, out: Path) -> None:
+def sedonadb(left: Path, right: Path, out: Path) -> int:
     import sedonadb as package
 
     db = package.connect()
     db.read_parquet(str(left)).to_view("l")
     db.read_parquet(str(right)).to_view("r")
     db.sql(SQL).to_parquet(str(out))
+    return db.read_parquet(str(out)).count()
 
 
-def duckdb(left: Path, right: Path, out: Path) -> None:
+def duckdb(left: Path, right: Path, out: Path) -> int:
     import duckdb as package
 
     db = package.connect()
@@ -101,76 +96,7 @@ def duckdb(left: Path, right: Path, out: Path) -> None:
     db.sql(f"CREATE VIEW l AS FROM read_parquet('{left}')")
     db.sql(f"CREATE VIEW r AS FROM read_parquet('{right}')")
     db.sql(f"COPY ({SQL}) TO '{out}' (FORMAT parquet, COMPRESSION zstd)")
-
-
-# ------------------------------------------------------------------------------------ measuring
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Cost:
-    wall_s: float
-    cpu_s: float
-    peak_mib: float
-    rows: int
-    error: str = ""
-
-
-def measure(peer: str, python: str, left: Path, right: Path, folder: Path) -> Cost:
-    out = folder / "out.parquet"
-    command = [python, str(HERE), "--run", peer, str(left), str(right), str(out)]
-    env = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
-    begin = time.perf_counter()
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, env=env)
-    watch = threading.Event()
-    peak = [0.0]
-    sampler = threading.Thread(target=sample, args=(watch, peak))
-    sampler.start()
-    error = process.stderr.read().decode().strip().splitlines()
-    cpu, status = reap(process.pid)
-    wall = time.perf_counter() - begin
-    watch.set()
-    sampler.join()
-    rows = 0 if status else count(out)
-    shutil.rmtree(folder)
-    folder.mkdir()
-    return Cost(wall_s=wall, cpu_s=cpu, peak_mib=peak[0], rows=rows,
-                error=error[-1] if status and error else "failed" if status else "")  # fmt: skip
-
-
-def reap(main: int) -> tuple[float, int]:
-    """CPU seconds of the whole tree and the exit status of its main process."""
-    cpu, status = 0.0, 0
-    while True:
-        try:
-            pid, code, usage = os.wait4(-1, 0)
-        except ChildProcessError:
-            return cpu, status
-        cpu += usage.ru_utime + usage.ru_stime
-        if pid == main:
-            status = code
-
-
-def sample(stop: threading.Event, peak: list[float]) -> None:
-    import psutil
-
-    me = psutil.Process()
-    while not stop.wait(0.1):
-        total = 0
-        for child in me.children(recursive=True):
-            try:
-                text = Path(f"/proc/{child.pid}/smaps_rollup").read_text()
-            except OSError:
-                continue
-            total += sum(int(line.split()[1]) for line in text.splitlines()
-                         if line.startswith("Pss:"))  # fmt: skip
-        peak[0] = max(peak[0], total / 1024)
-
-
-def count(out: Path) -> int:
-    import pyarrow.parquet as pq
-
-    files = sorted(out.glob("*.parquet")) if out.is_dir() else [out]
-    return sum(pq.read_metadata(file).num_rows for file in files)
+    return db.sql(f"SELECT count(*) FROM '{out}'").fetchone()[0]
 
 
 # ------------------------------------------------------------------------------------ data
@@ -267,26 +193,12 @@ def wkb(corners, *, polygons: bool):
 # ------------------------------------------------------------------------------------ the report
 
 
-def table(title: str, costs: dict[str, list[Cost]]) -> str:
-    lines = [f"### {title}", "", "| | wall s | CPU s | peak MiB | rows |", "|---|---|---|---|---|"]
-    for peer, runs in costs.items():
-        if not runs or runs[0].error:
-            lines.append(f"| {peer} | not run: {runs[0].error if runs else 'failed'} ||||")
-            continue
-        wall, cpu, peak = (statistics.median(getattr(run, name) for run in runs)
-                           for name in ("wall_s", "cpu_s", "peak_mib"))  # fmt: skip
-        lines.append(f"| {peer} | {wall:.1f} | {cpu:.1f} | {peak:.0f} | {runs[0].rows:,} |")
-    return "\n".join(lines)
-
-
-def save(sections: list[str]) -> None:
-    body = "\n\n".join([START, "## Spatial join (`benchmarks/join.py`)", *sections, END])
-    text = RESULTS.read_text() if RESULTS.exists() else "# What was measured\n"
-    if START in text and END in text:
-        text = text[: text.index(START)] + body + text[text.index(END) + len(END) :]
-    else:
-        text = text.rstrip() + "\n\n" + body + "\n"
-    RESULTS.write_text(text)
+def missing(peer: str, python: str) -> str:
+    """Why a peer cannot run; nothing if it can."""
+    tries = {"duckdb": "import duckdb; duckdb.sql('INSTALL spatial; LOAD spatial')"}
+    command = [python, "-c", tries.get(peer, f"import {peer}" if peer != "ours" else "")]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    return ended.stderr.strip().splitlines()[-1] if ended.returncode else ""
 
 
 def run_job(args: argparse.Namespace, job: str, folder: Path) -> str:
@@ -298,33 +210,33 @@ def run_job(args: argparse.Namespace, job: str, folder: Path) -> str:
         make_left(left, number, polygons=job == "polygons")
     if not args.right:
         make_zones(right, zones)
-    peers = ["ours"] if job == "scale" else args.peers.split(",")
-    costs: dict[str, list[Cost]] = {peer: [] for peer in peers}
-    work = folder / "work"
-    work.mkdir(exist_ok=True)
+    asked = ["ours"] if job == "scale" else args.peers.split(",")
+    pythons = dict.fromkeys(("sedonadb", "duckdb"), args.peers_python)
+    why = {peer: missing(peer, pythons.get(peer, sys.executable)) for peer in asked}
+    peers = {peer: [peer, str(left), str(right)] for peer in asked if not why[peer]}
     rounds = 1 if job == "scale" else args.rounds
-    for turn in range(rounds):
-        for peer, runs in costs.items():
-            if turn and runs[0].error:
-                continue
-            python = args.peers_python if peer in ("sedonadb", "duckdb") else sys.executable
-            runs.append(measure(peer, python, left, right, work))
-            print(peer, runs[-1], file=sys.stderr)
+    costs = interleave(HERE, peers, rounds, patience_s=args.patience, pythons=pythons)
+    import pyarrow.parquet as pq
+
+    rows, places = (pq.read_metadata(path).num_rows for path in (left, right))
     kind = "small polygons" if job == "polygons" else "points"
-    title = f"{count(left):,} {kind} x {count(right):,} zones, intersects, {rounds} rounds"
-    return table(title, costs)
+    title = f"{rows:,} {kind} x {places:,} zones, intersects, {rounds} rounds"
+    text = table(title, costs, next((peer for peer in peers if peer != "ours"), "ours"))
+    left_out = [f"| {peer} | not run: {reason} |" for peer, reason in why.items() if reason]
+    return "\n".join([text, *left_out])
 
 
-def folder_of(parent: Path, job: str) -> Path:
-    folder = parent / job
-    folder.mkdir()
-    return folder
+def run(peer: str, left: Path, right: Path) -> None:
+    """One run of one peer, in a process of its own; prints how many rows it wrote."""
+    with tempfile.TemporaryDirectory() as name:
+        rows = globals()[peer](left, right, Path(name) / "out.parquet")
+    print(f"{rows:,} rows")
 
 
 def main() -> None:
     if sys.argv[1:2] == ["--run"]:
         peer, *paths = sys.argv[2:]
-        globals()[peer](*map(Path, paths))
+        run(peer, *map(Path, paths))
         return
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--job", choices=["points", "scale", "polygons", "all"], default="all")
@@ -335,15 +247,16 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--peers", default=",".join(PEERS))
     parser.add_argument("--peers-python", default=sys.executable)
+    parser.add_argument("--patience", type=float, default=0.0, help="seconds to wait for quiet")
     parser.add_argument("--no-save", action="store_true")
     args = parser.parse_args()
-    ctypes.CDLL(None).prctl(SUBREAPER, 1, 0, 0, 0)
-    jobs = ["points", "scale", "polygons"] if args.job == "all" else [args.job]
-    with tempfile.TemporaryDirectory() as name:
-        sections = [run_job(args, job, folder_of(Path(name), job)) for job in jobs]
+    sections = []
+    for job in ["points", "scale", "polygons"] if args.job == "all" else [args.job]:
+        with tempfile.TemporaryDirectory() as name:
+            sections.append(run_job(args, job, Path(name)))
     print("\n\n".join(sections))
     if not args.no_save:
-        save(sections)
+        save("join", "Spatial join (`benchmarks/join.py`)", [*sections, conditions(args.patience)])
 
 
 if __name__ == "__main__":

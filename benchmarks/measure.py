@@ -39,7 +39,12 @@ class Cost:
 
 
 def interleave(
-    script: Path, peers: Mapping[str, Sequence[str]], rounds: int, *, patience_s: float = 0.0
+    script: Path,
+    peers: Mapping[str, Sequence[str]],
+    rounds: int,
+    *,
+    patience_s: float = 0.0,
+    pythons: Mapping[str, str] | None = None,
 ) -> dict[str, list[Cost]]:
     """Run `script --run <words>` for every peer, in turns.
 
@@ -50,17 +55,20 @@ def interleave(
         script: The benchmark.
         peers: Name -> the words after `--run`.
         rounds: Runs of each peer.
+        patience_s: Seconds to wait for quiet, in all.
+        pythons: Name -> interpreter, of peers that are installed elsewhere.
     """
     ctypes.CDLL(None).prctl(_SUBREAPER, 1, 0, 0, 0)
     deadline = time.perf_counter() + patience_s
     costs: dict[str, list[Cost]] = {name: [] for name in peers}
     for _ in range(rounds):
         for name, words in peers.items():
-            cost = _measure([sys.executable, str(script), "--run", *words])
+            python = (pythons or {}).get(name, sys.executable)
+            cost = _measure([python, str(script), "--run", *words])
             while cost.processors < _QUIET and time.perf_counter() < deadline:
                 time.sleep(5)
                 if capacity() >= _QUIET:
-                    cost = _measure([sys.executable, str(script), "--run", *words])
+                    cost = _measure([python, str(script), "--run", *words])
             costs[name].append(cost)
             print(name, cost, file=sys.stderr)
     return costs
