@@ -15,6 +15,7 @@ from geo_assets.kernels.changes import CHANGES, ChangeLog, Changes
 from geo_assets.kernels.geoparquet import LayerWriter, bbox_array, geo_schema, type_codes
 from geo_assets.kernels.geoparquet import type_names as names_of_types
 from geo_assets.kernels.layer_spec import CleanSpec
+from geo_assets.kernels.parquet_footer import footer_facts
 from geo_assets.kernels.quarantine import lonlat_of, lonlat_transformer
 from geo_assets.kernels.repair import areas_m2
 from geo_assets.kernels.spool import geometry_column
@@ -251,7 +252,8 @@ def _write(
         writer.write(whole.slice(start, rows))
     writer.close()
     facts = {"geometry_types": list(types),
-             "bounds": None if box is None else list(map(float, box))}  # fmt: skip
+             "bounds": None if box is None else list(map(float, box)),
+             **footer_facts(path)}  # fmt: skip
     return OutputFile.of(path, CLEANED, PARQUET, facts=facts)
 
 
