@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -27,14 +27,14 @@ from geo_assets.kernels.join_spec import (
     Statistic,
 )
 from geo_assets.kernels.table_facts import TableSpec, table_facts
-from geo_assets.model import Artifact, Chunk, fingerprint
+from geo_assets.model import Artifact, Chunk, KernelResult, OutputFile, fingerprint
 from geo_assets.pictures.svg import inline
 from geo_assets.production import Bench, Merged, Publication
 from geo_assets.resources import GeoStore
 from geo_assets.store.artifact import ArtifactStore, ChunkReceipt, Draft
 from geo_assets.upstream import Upstream
 
-JOIN_FORMAT = 3
+JOIN_FORMAT = 4
 """Raised when the same layers and rule give another result than before."""
 
 _SHOWN = {
@@ -76,8 +76,9 @@ def spatial_join_asset(
     """Declare a spatial join of `core/<left>` with `core/<right>`.
 
     Both layers are compared in `crs`; one that is in another CRS is reprojected, never compared
-    as it is. The result is one GeoParquet file with a row for each pair, in the order of the
-    left layer, or with `how="aggregate"` a row for each right feature.
+    as it is. The result is GeoParquet with a row for each pair, in the order of the left layer,
+    in as many files as the work has chunks; or with `how="aggregate"` one file with a row for
+    each right feature.
 
     Args:
         name: Name of the asset.
@@ -170,7 +171,11 @@ class JoinRecipe(Merged):
     async def finish(
         self, draft: Draft, receipts: Sequence[ChunkReceipt], bench: Bench
     ) -> Publication:
-        """Index the right layer, join the left one chunk by chunk, merge in its order."""
+        """Index the right layer and join the left one chunk by chunk.
+
+        Pairs are published as the chunks wrote them, one file for each, in the order of the left
+        layer; the sums of an aggregate are merged into one table.
+        """
         del receipts
         rule = self.declared.rule
         names = (self.declared.left_columns, self.declared.right_columns)
@@ -188,6 +193,8 @@ class JoinRecipe(Merged):
             for spec in specs
         ]
         parts = await bench.run_all(pieces)
+        if rule.how != "aggregate":
+            return await self._publish(draft, _as_layer(parts, self.declared.name), bench)
         merge = JoinMergeSpec(
             right=right,
             rule=rule,
@@ -196,14 +203,16 @@ class JoinRecipe(Merged):
             name=f"{self.declared.name}.parquet",
         )
         merged = await bench.run(await _chunk("merge", join_merge_kernel, merge, merge_bytes))
-        return await self._publish(draft, merged.files[0], bench)
+        return await self._publish(draft, merged.files, bench)
 
-    async def _publish(self, draft: Draft, file: Any, bench: Bench) -> Publication:
+    async def _publish(
+        self, draft: Draft, files: Sequence[OutputFile], bench: Bench
+    ) -> Publication:
+        spec = TableSpec(paths=tuple(file.path for file in files))
         looked = await bench.run(
-            Chunk(id="look", kernel=table_facts, spec=TableSpec(path=file.path),
-                  predicted_bytes=400 << 20)
-        )  # fmt: skip
-        stored = [await draft.stage(each) for each in (file, *looked.files)]
+            Chunk(id="look", kernel=table_facts, spec=spec, predicted_bytes=400 << 20)
+        )
+        stored = [await draft.stage(each) for each in (*files, *looked.files)]
         return Publication(
             objects=tuple(stored),
             properties={
@@ -214,6 +223,17 @@ class JoinRecipe(Merged):
             },
             bbox=looked.facts["bbox"],
         )
+
+
+def _as_layer(parts: Sequence[KernelResult], name: str) -> list[OutputFile]:
+    """The chunks' files named as those of a layer; without empty ones, unless all are."""
+    full = [part for part in parts if part.facts["rows"]] or parts[:1]
+    if len(full) == 1:
+        return [replace(full[0].files[0], name=f"{name}.parquet")]
+    return [
+        replace(part.files[0], name=f"{name}-{number:05d}.parquet")
+        for number, part in enumerate(full)
+    ]
 
 
 async def _chunk(name: str, kernel: Any, spec: Any, predict: Any) -> Chunk:

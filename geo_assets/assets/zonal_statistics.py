@@ -179,7 +179,7 @@ class ZonalRecipe(Merged):
         merged = await bench.run(
             Chunk(id="merge", kernel=merge_zones, spec=merge, predicted_bytes=sized(merge))
         )
-        spec = TableSpec(path=merged.files[0].path)
+        spec = TableSpec(paths=(merged.files[0].path,))
         looked = await bench.run(
             Chunk(id="look", kernel=table_facts, spec=spec, predicted_bytes=128 << 20)
         )

@@ -42,11 +42,10 @@ def join_kernel(spec: JoinChunkSpec, workdir: Path) -> KernelResult:
 
 
 def join_merge_kernel(spec: JoinMergeSpec, workdir: Path) -> KernelResult:
-    """Make one file of the chunks' files, which are given in the order of the plan.
+    """Add up the chunks' sums of an aggregate.
 
-    Pairs are copied as a stream. For an aggregate the result has one row per right row, in the
-    order of the right layer: its key (or row number), its columns, the statistics, and its
-    geometry if asked for.
+    The result has one row per right row, in the order of the right layer: its key (or row
+    number), its columns, the statistics, and its geometry if asked for.
 
     Raises:
         ContractError: The file written does not read back.

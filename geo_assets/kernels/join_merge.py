@@ -1,8 +1,7 @@
-"""The chunks' results of a join made one file."""
+"""The chunks' sums of an aggregating join made one table of the zones."""
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -20,30 +19,15 @@ from geo_assets.model import PARQUET, KernelResult, OutputFile
 
 
 def merge_parts(spec: JoinMergeSpec, workdir: Path) -> KernelResult:
-    """Make one file of the chunks' files; see `join_merge_kernel`."""
+    """Add up the chunks' sums; see `join_merge_kernel`."""
     path = workdir / spec.name
-    rows = _zones(spec, path) if spec.rule.how == "aggregate" else _concatenate(spec, path)
+    rows = _zones(spec, path)
     hand_back()
     with pq.ParquetFile(path) as file:
         if file.metadata.num_rows != rows:
             raise ContractError("A join writes every row", f"{file.metadata.num_rows} of {rows}",
                                 spec.name)  # fmt: skip
     return KernelResult(files=(OutputFile.of(path, spec.name, PARQUET),), facts={"rows": rows})
-
-
-def _concatenate(spec: JoinMergeSpec, path: Path) -> int:
-    geo = [json.loads(pq.read_metadata(part).metadata[b"geo"]) for part in spec.parts]
-    boxes = [g["columns"][g["primary_column"]].get("bbox") for g in geo]
-    known = np.array([box for box in boxes if box is not None])
-    schema = pq.read_schema(spec.parts[0])
-    repetitive = texts(schema) | set(schema.names[schema.get_field_index(spec.rule.index_column) :])
-    writer = Writer(path, schema, geo[0], repetitive)
-    for part in spec.parts:
-        with pq.ParquetFile(part, pre_buffer=False) as file:
-            for group in range(file.num_row_groups):
-                writer.write(file.read_row_group(group, use_threads=False))
-    writer.close((*known[:, :2].min(axis=0), *known[:, 2:].max(axis=0)) if len(known) else None)
-    return writer.rows
 
 
 def _zones(spec: JoinMergeSpec, path: Path) -> int:

@@ -94,7 +94,5 @@ def chunk_bytes(spec: JoinChunkSpec) -> int:
 def merge_bytes(spec: JoinMergeSpec) -> int:
     """Memory that `join_merge_kernel` needs."""
     layer = Layer.open(spec.right)
-    if spec.rule.how != "aggregate":
-        return 256 << 20
     columns = 1 + len({s.column for s in spec.rule.statistics})
     return (96 << 20) + layer.rows * (columns * 120 + 2 * int(layer.bytes_per_row))

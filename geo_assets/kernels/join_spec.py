@@ -142,7 +142,7 @@ class JoinChunkSpec:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JoinMergeSpec:
-    """Spec of `join_merge_kernel`: the chunks' results made one file."""
+    """Spec of `join_merge_kernel`: the chunks' sums of an aggregate made one table."""
 
     right: JoinSide
     rule: JoinRule

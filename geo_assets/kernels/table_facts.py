@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pyarrow.parquet as pq
 from pyproj import CRS, Transformer
 
@@ -18,7 +21,8 @@ from geo_assets.model import KernelResult
 class TableSpec:
     """A table to be described."""
 
-    path: Path
+    paths: tuple[Path, ...]
+    """Its files, which have the same columns; with geometry in the same CRS."""
 
 
 def table_facts(spec: TableSpec, workdir: Path) -> KernelResult:
@@ -28,10 +32,10 @@ def table_facts(spec: TableSpec, workdir: Path) -> KernelResult:
         `preview.svg` where there is geometry; facts `rows`, `columns` (name to type text),
         `bbox` in EPSG:4326 degrees or None, `thumbnail` (SVG text) and `alt`.
     """
-    with pq.ParquetFile(spec.path) as file:
-        schema, rows = file.schema_arrow, file.metadata.num_rows
-        # Of the file: its Arrow schema was fixed before the extent was known.
-        geo = json.loads((file.metadata.metadata or {}).get(b"geo", b"null"))
+    footers = [pq.read_metadata(path) for path in spec.paths]
+    schema, rows = footers[0].schema.to_arrow_schema(), sum(f.num_rows for f in footers)
+    # Of the files: their Arrow schema was fixed before the extent was known.
+    geos = [json.loads((footer.metadata or {}).get(b"geo", b"null")) for footer in footers]
     facts = {
         "rows": rows,
         "columns": {field.name: str(field.type) for field in schema if field.name != "bbox"},
@@ -39,20 +43,23 @@ def table_facts(spec: TableSpec, workdir: Path) -> KernelResult:
         "thumbnail": "",
         "alt": "",
     }
-    if geo is None or not rows:
+    if geos[0] is None or not rows:
         return KernelResult(facts=facts)
-    drawn = draw_layer(LayerPicture(paths=(spec.path,)), workdir)
-    column = geo["columns"][geo["primary_column"]]
-    facts |= {"bbox": _lonlat(column), **drawn.facts}
+    drawn = draw_layer(LayerPicture(paths=spec.paths), workdir)
+    columns = [geo["columns"][geo["primary_column"]] for geo in geos]
+    facts |= {"bbox": _lonlat(columns), **drawn.facts}
     return KernelResult(files=drawn.files, facts=facts)
 
 
-def _lonlat(column: dict[str, object]) -> list[float] | None:
-    box, crs = column.get("bbox"), column.get("crs", "OGC:CRS84")
-    if not isinstance(box, list) or crs is None:
+def _lonlat(columns: Sequence[Mapping[str, Any]]) -> list[float] | None:
+    """The box of all files in degrees; None where it is not known."""
+    boxes = [column["bbox"] for column in columns if column.get("bbox")]
+    crs = columns[0].get("crs", "OGC:CRS84")
+    if not boxes or crs is None:
         return None
-    half = len(box) // 2
-    flat = (box[0], box[1], box[half], box[half + 1])
+    ends = np.array([(*box[:2], *box[len(box) // 2 :][:2]) for box in boxes])
+    west, south = ends[:, :2].min(axis=0)
+    east, north = ends[:, 2:].max(axis=0)
     to_degrees = Transformer.from_crs(CRS.from_user_input(crs), "OGC:CRS84", always_xy=True)
-    bounds = to_degrees.transform_bounds(*flat, densify_pts=21)
+    bounds = to_degrees.transform_bounds(west, south, east, north, densify_pts=21)
     return list(bounds) if all(map(math.isfinite, bounds)) else None

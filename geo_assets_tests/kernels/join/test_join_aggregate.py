@@ -83,7 +83,7 @@ def test_zones_keep_their_geometry_and_key_when_asked(bench, frames, tmp_path):
     assert found["zone"].tolist() == zones["code"].tolist()
     assert found.geometry.geom_equals(zones.geometry.reset_index(drop=True)).all()
     assert found["count"].sum() == len(gpd.sjoin(points, zones))
-    facts = table_facts(TableSpec(path=path), tmp_path).facts
+    facts = table_facts(TableSpec(paths=(path,)), tmp_path).facts
     assert facts["thumbnail"].startswith("<svg"), "the result is drawn"
     assert facts["bbox"]
 
