@@ -24,6 +24,14 @@ from measure import conditions, interleave, save, table
 HERE = Path(__file__).resolve()
 PEERS = ("ours", "geopandas", "sedonadb", "duckdb")
 CRS = "EPSG:32633"
+NOTE = """\
+Ours writes one file for each chunk, as the asset publishes them; its peers write one file.
+
+Where the time goes in the join of a million small polygons, in which SedonaDB needs less: 3.3 s to
+prepare the zones once (GEOS's `is_valid` 0.6, reading and decoding 0.7, the label grid of 4.8
+million edges 1.6), 1.6 s to place the boxes in the grid, 0.6 s for the edges of the 40 % of the
+polygons that lie at a border (GEOS is asked about none of them), 1.4 s to read, copy and write
+rows, and the rest for processes and imports. That was profiled at 9.4 s of CPU in all."""
 
 
 # ------------------------------------------------------------------------------------ the peers
@@ -256,7 +264,8 @@ def main() -> None:
             sections.append(run_job(args, job, Path(name)))
     print("\n\n".join(sections))
     if not args.no_save:
-        save("join", "Spatial join (`benchmarks/join.py`)", [*sections, conditions(args.patience)])
+        told = [*sections, conditions(args.patience), NOTE]
+        save("join", "Spatial join (`benchmarks/join.py`)", told)
 
 
 if __name__ == "__main__":

@@ -30,7 +30,7 @@ async def layer_change(
     store: ArtifactStore,
     bench: Bench,
 ) -> tuple[dict[str, str], dict[str, int | float]]:
-    """A map and the numbers of features that are new, gone or changed.
+    """A map and the numbers of features that are new, gone or changed; no map where none is.
 
     Nothing for a first version, for one of many partitions, for layers of more than 64 MiB, where
     the CRS is another one, and where the objects of the version before are gone: a picture is
@@ -74,6 +74,8 @@ async def layer_change(
         return {}, {}
     names = ("added", "removed", "changed")
     numbers = {f"features_{name}": made.facts[name] for name in names}
+    if not any(numbers.values()):
+        return {}, numbers
     return {"difference": large(made.facts["svg"], made.facts["alt"])}, numbers
 
 

@@ -43,15 +43,16 @@ class Outcome:
         return {title: dg.MetadataValue.md(text) for title, text in shown.items() if text}
 
     def manner(self) -> dict[str, Any]:
-        """Whether it was made, and of how many chunks."""
+        """Whether it was made, and of how many staged chunks."""
         result = self.result
         if not isinstance(result, Staged):
             return {"geo_assets/outcome": "current already, nothing done"}
+        staged = {"chunks": result.chunks, "chunks_resumed": result.resumed}
+        # A version whose chunks are merged has none to resume.
+        numbers = {**(staged if result.chunks else {}), **result.publication.numbers}
         return {
             "geo_assets/outcome": "made",
-            "geo_assets/chunks": result.chunks,
-            "geo_assets/chunks_resumed": result.resumed,
-            **{f"geo_assets/{name}": value for name, value in result.publication.numbers.items()},
+            **{f"geo_assets/{name}": value for name, value in numbers.items()},
         }
 
     def told(self) -> str:
@@ -59,6 +60,8 @@ class Outcome:
         result = self.result
         if not isinstance(result, Staged):
             return "current already"
+        if not result.chunks:
+            return "made"
         return f"made of {result.chunks} chunks, {result.resumed} of them by an earlier run"
 
     def shown_costs(self) -> dict[str, Any]:

@@ -10,7 +10,6 @@ from geo_assets.pictures.svg import (
     GREEN,
     GREY,
     LIMIT,
-    ORANGE,
     TEXT,
     VIOLET,
     bar,
@@ -24,7 +23,7 @@ from geo_assets.pictures.svg import (
 LAG_LIMIT_S = 0.05
 """Lag of the event loop above which something is wrong, drawn in its curve."""
 
-STAGES = {"fetch": BLUE, "compute": GREEN, "stage": ORANGE}
+STAGES = {"fetch": BLUE, "compute": GREEN, "stage": VIOLET}
 
 _WIDTH = 640
 _LABEL = 170
