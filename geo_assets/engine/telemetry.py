@@ -19,6 +19,10 @@ from geo_assets.engine.worker import Account
 _log = logging.getLogger(__name__)
 _share: ContextVar[Share | None] = ContextVar("geo_assets_share", default=None)
 
+LONG_S = 1.0
+"""A chunk that took a worker so long is told at level INFO, a shorter one at DEBUG: the lines of a
+thousand small ones alone took a fifth of the loop's time."""
+
 
 class Telemetry:
     """Collects for the whole engine, for every open `measure`, and for the partition at work."""
@@ -100,7 +104,7 @@ class Telemetry:
             for listener in self.on_chunk:
                 listener(trace)
             if not trace.error:
-                _log.info("chunk done in %s: %s", trace.worker, trace.told())
+                _tell(trace)
 
     def chunk_cost(self, account: Account, worker: str, slot: int) -> None:
         """Take note of what a chunk cost its worker."""
@@ -172,3 +176,9 @@ class Telemetry:
     def _sinks(self) -> list[Share]:
         share = _share.get()
         return [*self._open] if share is None else [*self._open, share]
+
+
+def _tell(trace: ChunkTrace) -> None:
+    level = logging.INFO if trace.spent("compute") >= LONG_S else logging.DEBUG
+    if _log.isEnabledFor(level):
+        _log.log(level, "chunk done in %s: %s", trace.worker, trace.told())

@@ -10,6 +10,7 @@ import dagster as dg
 import pytest
 from dagster_aws.s3 import S3Resource
 
+from geo_assets.engine import telemetry
 from geo_assets.partitions import RANGE_END, RANGE_START
 from geo_assets.resources import GeoEngine, GeoStore
 from geo_assets.settings import Settings
@@ -83,7 +84,7 @@ def test_one_grep_tells_the_story_of_a_chunk(tmp_path, capsys):
 
 
 def test_every_chunk_of_assets_and_checks_says_whose_it_is(tmp_path, capsys):
-    result, _ = run(tmp_path, ["one", "two"], log_format="json")
+    result, _ = run(tmp_path, ["one", "two"], log_format="json", log_level="debug")
     lines = [json.loads(line) for line in capsys.readouterr().err.splitlines() if line[:1] == "{"]
     done = [line for line in lines if line["message"].startswith("chunk done")]
     assert len(done) == 4, "two partitions, and the check of each"
@@ -92,13 +93,22 @@ def test_every_chunk_of_assets_and_checks_says_whose_it_is(tmp_path, capsys):
         assert line["partition"] in KEYS[:2]
 
 
-def test_the_same_on_a_console_without_the_steps(tmp_path, capsys):
+def test_the_same_on_a_console_without_the_steps(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(telemetry, "LONG_S", 0.0)
     run(tmp_path, ["one", "talk"])
     story = [line for line in capsys.readouterr().err.splitlines()
              if f"partition={KEYS[1]} chunk=text" in line]  # fmt: skip
     assert any("warning GDAL says hello [run=" in line for line in story)
     assert any("info    chunk done in w" in line for line in story)
     assert not any("request create" in line or "begins" in line for line in story)
+
+
+def test_short_chunks_of_many_partitions_are_no_lines_on_a_console(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(telemetry, "LONG_S", 60.0)
+    run(tmp_path, ["one", "talk"])
+    said = capsys.readouterr().err
+    assert "GDAL says hello" in said
+    assert "chunk done" not in said and "made of" not in said
 
 
 def test_dagsters_run_log_hears_of_warnings_and_errors_with_their_level(tmp_path):
