@@ -143,7 +143,7 @@ class _Run:
                 _log.error("not made: %s", error, extra={RunLog.SKIP: True})
                 return Outcome(partition=partition, error=error, costs=spent())
             outcome = Outcome(partition=partition, result=result, costs=spent())
-            # Of many partitions Dagster has an event each; a line each costs more than it tells.
+            # Of many partitions Dagster has an event each; a line each tells no more.
             _log.log(logging.DEBUG if progress is None else logging.INFO, "%s", outcome.told())
         return outcome
 

@@ -20,8 +20,8 @@ _log = logging.getLogger(__name__)
 _share: ContextVar[Share | None] = ContextVar("geo_assets_share", default=None)
 
 LONG_S = 1.0
-"""A chunk that took a worker so long is told at level INFO, a shorter one at DEBUG: the lines of a
-thousand small ones alone took a fifth of the loop's time."""
+"""A chunk that took a worker so long, in seconds, is told at level INFO, a shorter one at DEBUG:
+thousands of lines of small ones tell nobody anything."""
 
 
 class Telemetry:
