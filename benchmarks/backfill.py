@@ -27,12 +27,9 @@ ROOT = Path(__file__).resolve().parents[1]
 PLAIN = 3
 LONG_MS, LONG_PARTITIONS = 100, 400
 LANES = "8"
-POSTGRES = """
-storage:
-  custom:
-    module: geo_assets.event_storage
-    class: PostgresStorage
-    config: {{postgres_url: "{url}"}}
+INSTANCE = """
+telemetry: {enabled: false}
+storage: {custom: {module: geo_assets.instance, class: Storage}}
 """
 
 
@@ -43,8 +40,8 @@ def home(partitions: int, *, postgres: bool, kernel_ms: int = 0) -> Iterator[dic
 
     with tempfile.TemporaryDirectory(prefix="backfill-") as name:
         folder = Path(name)
-        config = "telemetry: {enabled: false}\n"
         (folder / "home").mkdir()
+        (folder / "home" / "dagster.yaml").write_text(INSTANCE)
         env = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"} | {
             "DAGSTER_HOME": str(folder / "home"),
             "GEO_ASSETS_ROOT": str(folder / "store"),
@@ -56,13 +53,12 @@ def home(partitions: int, *, postgres: bool, kernel_ms: int = 0) -> Iterator[dic
             "DAGSTER_EMIT_PARTITION_SUBSET_IN_PLANNED_EVENTS": "1",
             "PYTHONPATH": str(ROOT),
         }
+        env.pop("DAGSTER_POSTGRES_URL", None)
         if not postgres:
-            (folder / "home" / "dagster.yaml").write_text(config)
             yield env
             return
         with server() as url:
-            (folder / "home" / "dagster.yaml").write_text(config + POSTGRES.format(url=url))
-            yield env
+            yield env | {"DAGSTER_POSTGRES_URL": url}
 
 
 def script(name: str, env: dict[str, str], *words: str) -> Any:

@@ -19,10 +19,10 @@ from typing import Any
 from dagster._core.storage.base_storage import DagsterStorage
 from dagster._core.storage.compute_log_manager import ComputeLogManager
 from dagster._core.storage.local_compute_log_manager import LocalComputeLogManager
-from dagster._core.storage.sqlite_storage import DagsterSqliteStorage
 from dagster._serdes import ConfigurableClass, ConfigurableClassData
 
 from geo_assets.errors import ConfigError
+from geo_assets.event_storage import SqliteStorage
 
 POSTGRES_URL = "DAGSTER_POSTGRES_URL"
 LOG_BUCKET = "DAGSTER_LOG_BUCKET"
@@ -51,16 +51,16 @@ class Storage(DagsterStorage, ConfigurableClass):
         del config_value
         url = os.environ.get(POSTGRES_URL)
         if not url:
-            return DagsterSqliteStorage.from_local(str(dagster_home()), inst_data)
+            return SqliteStorage.from_local(str(dagster_home()), inst_data)
         address = postgres_url(url)
         try:
-            from geo_assets.event_storage import PostgresStorage
+            from geo_assets.postgres_storage import PostgresStorage
         except ModuleNotFoundError:
             raise ConfigError(
                 f"{POSTGRES_URL} needs dagster-postgres", "it is not installed", "",
                 "pip install -c constraints.txt -e '.[postgres]'",
             ) from None  # fmt: skip
-        return PostgresStorage(address, should_autocreate_tables=True, inst_data=inst_data)
+        return PostgresStorage(address, inst_data)
 
 
 class ComputeLogs(ComputeLogManager, ConfigurableClass):

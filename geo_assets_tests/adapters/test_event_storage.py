@@ -14,7 +14,10 @@ from dagster._core.event_api import PartitionKeyFilter
 from dagster._core.events import DagsterEvent
 from dagster._core.instance.ref import InstanceRef
 from dagster._core.storage.event_log.schema import AssetCheckExecutionsTable
+from dagster._core.storage.sqlite_storage import DagsterSqliteStorage
 
+from geo_assets.event_storage import LeanPlans, SqliteStorage
+from geo_assets.instance import POSTGRES_URL
 from geo_assets.partition_log import EventWriter
 
 CHECK = dg.AssetCheckKey(dg.AssetKey(["core", "x"]), "whole")
@@ -44,15 +47,13 @@ def verdict(key: str) -> dg.EventLogEntry:
     return entry(dg.DagsterEventType.ASSET_CHECK_EVALUATION, data)
 
 
-@pytest.fixture
-def instance(tmp_path, postgres):
-    storage = {
-        "custom": {
-            "module": "geo_assets.event_storage",
-            "class": "PostgresStorage",
-            "config": {"postgres_url": postgres},
-        }
-    }
+@pytest.fixture(params=["sqlite", "postgres"])
+def instance(request, tmp_path, monkeypatch):
+    """One of each database, chosen as a deployment does it."""
+    monkeypatch.delenv(POSTGRES_URL, raising=False)
+    if request.param == "postgres":
+        monkeypatch.setenv(POSTGRES_URL, request.getfixturevalue("postgres"))
+    storage = {"custom": {"module": "geo_assets.instance", "class": "Storage"}}
     with dg.instance_for_test(temp_dir=str(tmp_path), overrides={"storage": storage}) as made:
         yield made
 
@@ -93,4 +94,27 @@ def test_without_partitions_dagster_plans(instance):
 def test_another_process_gets_the_same_storage(instance):
     ref = InstanceRef.from_dict(instance.get_ref().to_dict())
     with dg.DagsterInstance.from_ref(ref) as other:
-        assert type(other.event_log_storage).__name__ == "LeanEventLog"
+        assert isinstance(other.event_log_storage, LeanPlans)
+
+
+def test_files_that_dagster_wrote_are_read_and_added_to(tmp_path):
+    """A home that is older than this class, and the only one that plain Dagster knows."""
+    plain = DagsterSqliteStorage.from_local(str(tmp_path)).event_log_storage
+    plain.store_event(planned({"a", "b"}))
+    ours = SqliteStorage.from_local(str(tmp_path)).event_log_storage
+    ours.store_event(verdict("a"))
+    ours.store_event(planned({"c"}))
+    for storage in (plain, ours):
+        found = storage.get_asset_check_execution_history(CHECK, limit=10)
+        assert {(record.partition, record.status.value) for record in found} == {
+            ("a", "SUCCEEDED"), ("b", "PLANNED"), ("c", "PLANNED"),
+        }  # fmt: skip
+
+
+def test_dagsters_own_rows_hold_all_partitions_each(tmp_path):
+    """The reason for all of this; once it is gone, so may these classes be."""
+    plain = DagsterSqliteStorage.from_local(str(tmp_path)).event_log_storage
+    plain.store_event(planned({f"p{number:05}" for number in range(300)}))
+    with plain.index_connection() as connection:
+        rows = connection.execute(AssetCheckExecutionsTable.select()).mappings().all()
+    assert min(len(row["evaluation_event"]) for row in rows) > 300 * len("p00000")

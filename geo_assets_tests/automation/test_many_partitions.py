@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import threading
 import time
 from pathlib import Path
 
 import dagster as dg
 import pytest
+from dagster._core.remote_origin import InProcessCodeLocationOrigin
 from dagster._core.storage.partition_status_cache import get_and_update_asset_status_cache_value
+from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
+from dagster._core.workspace.context import WorkspaceProcessContext
+from dagster._core.workspace.load_target import InProcessWorkspaceLoadTarget
 from dagster_aws.s3 import S3Resource
+from dagster_graphql.test.utils import execute_dagster_graphql
 
+from geo_assets.instance import POSTGRES_URL
 from geo_assets.partitions import RANGE_END, RANGE_START
 from geo_assets.resources import GeoEngine, GeoStore
 from geo_assets.runner import _peak_of
@@ -21,6 +28,12 @@ from geo_assets_tests.automation import small_defs
 from geo_assets_tests.automation.small_defs import KEYS, PARTITIONS
 
 SUBSET = "DAGSTER_EMIT_PARTITION_SUBSET_IN_PLANNED_EVENTS"
+STORAGE = {"custom": {"module": "geo_assets.instance", "class": "Storage"}}
+CHECKS = """query ($key: AssetKeyInput!) { assetNodeOrError(assetKey: $key) { ... on AssetNode {
+  assetChecksOrError { ... on AssetChecks { checks { partitionStatuses {
+    ... on AssetCheckDefaultPartitionStatuses {
+      succeeded: succeededPartitions failed: failedPartitions skipped: skippedPartitions
+      broken: executionFailedPartitions running: inProgressPartitions } } } } } } } }"""
 
 
 class Project:
@@ -63,11 +76,28 @@ class Project:
         failed = cache.deserialize_failed_partition_subsets(PARTITIONS)
         return sorted(made.get_partition_keys()), sorted(failed.get_partition_keys())
 
+    def verdicts(self) -> dict[str, list[str]]:
+        """Partitions by what the UI shows of their check."""
+        origin = InProcessCodeLocationOrigin(
+            LoadableTargetOrigin(executable_path=sys.executable, module_name=small_defs.__name__)
+        )
+        target = InProcessWorkspaceLoadTarget(origin)
+        with WorkspaceProcessContext(self.instance, target) as process:
+            answer = execute_dagster_graphql(
+                process.create_request_context(),
+                CHECKS,
+                {"key": {"path": small_defs.texts.key.path}},
+            )
+        (check,) = answer.data["assetNodeOrError"]["assetChecksOrError"]["checks"]
+        return {what: sorted(keys) for what, keys in check["partitionStatuses"].items() if keys}
+
 
 @pytest.fixture(params=["", "1"], ids=["planned-one-by-one", "planned-as-subset"])
 def project(request, tmp_path, monkeypatch):
     monkeypatch.setenv(SUBSET, request.param)
-    with dg.instance_for_test(temp_dir=str(_made(tmp_path / "home"))) as instance:
+    monkeypatch.delenv(POSTGRES_URL, raising=False)
+    home = str(_made(tmp_path / "home"))
+    with dg.instance_for_test(temp_dir=home, overrides={"storage": STORAGE}) as instance:
         yield Project(tmp_path, instance)
 
 
@@ -82,6 +112,7 @@ def _made(folder: Path) -> Path:
     return folder
 
 
+@pytest.mark.filterwarnings("ignore:.*environment_vars.*:DeprecationWarning")
 def test_a_poisoned_partition_fails_alone_and_a_rerun_does_only_it(project):
     bad = KEYS[3]
     project.write(bad, "poison")
@@ -106,6 +137,7 @@ def test_a_poisoned_partition_fails_alone_and_a_rerun_does_only_it(project):
     }
     assert {key for key, how in outcomes.items() if how == "made"} == {bad, KEYS[6]}
     assert len(outcomes) == len(KEYS)
+    assert project.verdicts() == {"succeeded": KEYS}
 
 
 def test_each_partition_has_its_own_event_metadata_and_tags(quick):
