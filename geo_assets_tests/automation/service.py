@@ -20,6 +20,7 @@ import psutil
 import pytest
 import yaml
 
+from geo_assets.partitions import RANGE_END, RANGE_START
 from geo_assets_tests.conftest import free_port
 
 T = TypeVar("T")
@@ -38,7 +39,8 @@ BACKFILL = """query ($id: String!) { partitionBackfillOrError(backfillId: $id) {
     ... on PartitionBackfill { status isAssetBackfill } } }"""
 STATS = """query ($key: AssetKeyInput!) { assetNodeOrError(assetKey: $key) {
     ... on AssetNode { partitionStats { numMaterialized numFailed numPartitions } } } }"""
-LAUNCH_RUN = """mutation ($params: ExecutionParams!) { launchRun(executionParams: $params) {
+LAUNCH_RUN = """mutation ($params: ExecutionParams!) {
+  launchPipelineExecution(executionParams: $params) {
     __typename ... on LaunchRunSuccess { run { runId } } ... on PythonError { message }
     ... on RunConfigValidationInvalid { errors { message } } } }"""
 TERMINATE = """mutation ($id: String!) { terminateRun(runId: $id) {
@@ -47,6 +49,18 @@ STATUS = """query ($id: ID!) { runOrError(runId: $id) { ... on Run { status } } 
 SENSOR = """query ($selector: SensorSelector!) { sensorOrError(sensorSelector: $selector) {
     ... on Sensor { sensorState { status ticks(limit: 100) {
       status runIds logEvents { events { message } } } } } } }"""
+START_SENSOR = """mutation ($selector: SensorSelector!) { startSensor(sensorSelector: $selector) {
+    __typename ... on PythonError { message } } }"""
+RESET_SENSOR = """mutation ($selector: SensorSelector!) { resetSensor(sensorSelector: $selector) {
+    __typename ... on PythonError { message } } }"""
+AUTOMATION = """{ repositoriesOrError { ... on RepositoryConnection { nodes {
+    sensors { name sensorState { status ticks { status } } }
+    schedules { name scheduleState { status ticks { status } } } } } } }"""
+VERDICTS = """query ($key: AssetKeyInput!) { assetNodeOrError(assetKey: $key) { ... on AssetNode {
+    assetChecksOrError { ... on AssetChecks { checks { partitionStatuses {
+      ... on AssetCheckMultiPartitionStatuses { ranges { primaryDimStartKey primaryDimEndKey
+        secondaryDim { ... on AssetCheckDefaultPartitionStatuses { succeededPartitions } }
+      } } } } } } } } }"""
 
 
 class Service:
@@ -96,6 +110,42 @@ class Service:
 
         return self.until(f"backfill {backfill}", look)
 
+    def launch(self, job: str, first: str, last: str, asset: tuple[str, ...] = ()) -> str:
+        """Launch a job for a range, as its Launchpad does with two tags; the run's id.
+
+        Args:
+            job: Its name.
+            first: A partition.
+            last: A later one, or the opposite corner of a rectangle.
+            asset: Only this one, without its checks.
+        """
+        only = {"assetSelection": [{"path": list(asset)}] if asset else []}
+        selector = {
+            "repositoryName": "__repository__", "repositoryLocationName": LOCATION,
+            "pipelineName": job, **only, **({"assetCheckSelection": []} if asset else {}),
+        }  # fmt: skip
+        tags = [{"key": RANGE_START, "value": first}, {"key": RANGE_END, "value": last}]
+        params = {"selector": selector, "mode": "default", "runConfigData": "{}",
+                  "executionMetadata": {"tags": tags}}  # fmt: skip
+        run: str = self.ask(LAUNCH_RUN, params=params)["run"]["runId"]
+        return run
+
+    def run_ended(self, run: str) -> str:
+        """Its last status."""
+
+        def look() -> str | None:
+            status = self.ask(STATUS, id=run)["status"]
+            return status if status in ("SUCCESS", "FAILURE", "CANCELED") else None
+
+        return self.until(f"run {run}", look)
+
+    def automation(self) -> dict[str, tuple[str, int]]:
+        """The status of every sensor and schedule, and how often it was evaluated."""
+        (repository,) = self.ask(AUTOMATION)["nodes"]
+        found = {item["name"]: item["sensorState"] for item in repository["sensors"]}
+        found |= {item["name"]: item["scheduleState"] for item in repository["schedules"]}
+        return {name: (state["status"], len(state["ticks"])) for name, state in found.items()}
+
     def partitions(self, *asset: str) -> tuple[int, int]:
         """How many partitions the UI shows as materialized and as failed."""
         stats = self.ask(STATS, key={"path": list(asset)})["partitionStats"]
@@ -112,9 +162,9 @@ class Service:
 
 @contextmanager
 def serving(folder: Path, module: str, variables: Mapping[str, str]) -> Iterator[Service]:
-    """Start the three processes on the repository's own `dagster.yaml`."""
+    """Start the three processes on the repository's own `dagster.yaml`; once more, too."""
     home = folder / "home"
-    home.mkdir()
+    home.mkdir(exist_ok=True)
     shutil.copy(REPOSITORY / "dagster.yaml", home)
     code, web = free_port(), free_port()
     server = {"host": "127.0.0.1", "port": code, "location_name": LOCATION}

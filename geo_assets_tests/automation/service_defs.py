@@ -1,4 +1,7 @@
-"""The small code location with a sensor of scenes that looks often, and texts in runs of five."""
+"""The small code location, with texts in runs of five and by day and region, and scenes.
+
+Its sensor looks every two seconds, and its days are over every minute.
+"""
 
 from __future__ import annotations
 
@@ -10,12 +13,21 @@ import dagster as dg
 from geo_assets.assembly import assemble
 from geo_assets.assets.factory import recipe_asset
 from geo_assets.assets.raster_tiles import raster_tiles_asset
-from geo_assets.automation import scenes
+from geo_assets.automation import jobs, scenes
+from geo_assets.checks.body import CheckRule, make_checks
 from geo_assets.grids import SquareGrid
 from geo_assets_tests.automation import small_defs
 
 scenes.EVERY_S = 2
+jobs.DAILY_CRON = "* * * * *"
 IN_FIVES = ("core", "in_fives")
+CELLS = ("core", "cells")
+TABLE = dg.MultiPartitionsDefinition(
+    {
+        "date": dg.DailyPartitionsDefinition(start_date="2024-01-01"),
+        "region": dg.StaticPartitionsDefinition(["north", "middle", "south"]),
+    }
+)
 
 
 def in_fives() -> dg.AssetsDefinition:
@@ -30,8 +42,19 @@ def in_fives() -> dg.AssetsDefinition:
         os.environ["GEO_ASSETS_RUN_PARTITIONS"] = before
 
 
+cells = recipe_asset(
+    CELLS, partial(small_defs.plan_texts, CELLS), description="Texts.", kinds=set(),
+    partitions=TABLE,
+)  # fmt: skip
+cells_checks = make_checks(
+    cells.key, [CheckRule(name="readable", fact="text", description="Opens.")], small_defs.look,
+    TABLE,
+)  # fmt: skip
 defs = assemble(
-    dg.Definitions(assets=[small_defs.texts, in_fives()], asset_checks=[small_defs.checks]),
+    dg.Definitions(
+        assets=[small_defs.texts, in_fives(), cells],
+        asset_checks=[small_defs.checks, cells_checks],
+    ),
     raster_tiles_asset(
         "scene_tiles",
         source="scenes/{scene}.tif",

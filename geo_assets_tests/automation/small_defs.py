@@ -61,7 +61,7 @@ def plan_texts(asset: tuple[str, ...], store: GeoStore) -> Any:
     return plan
 
 
-async def _look(artifact, store, folder: Path) -> Sequence[Chunk]:
+async def look(artifact, store, folder: Path) -> Sequence[Chunk]:
     return [_chunk(inspect, await store.local_file(artifact, "text.txt", folder))]
 
 
@@ -70,6 +70,6 @@ texts = recipe_asset(
     partitions=PARTITIONS,
 )  # fmt: skip
 checks = make_checks(
-    texts.key, [CheckRule(name="readable", fact="text", description="Opens.")], _look, PARTITIONS
+    texts.key, [CheckRule(name="readable", fact="text", description="Opens.")], look, PARTITIONS
 )
 defs = assemble(dg.Definitions(assets=[texts], asset_checks=[checks]))

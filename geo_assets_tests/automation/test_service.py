@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-import time
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import dagster as dg
@@ -18,8 +18,11 @@ from geo_assets_tests.automation import service as api
 from geo_assets_tests.automation.service import Service, serving
 from geo_assets_tests.automation.small_defs import KEYS
 
-TEXTS = ("core", "texts")
+TEXTS, CELLS = ("core", "texts"), ("core", "cells")
 BAD = KEYS[7]
+REGIONS = ["north", "middle", "south"]
+RECTANGLE = [f"2026-06-0{day}|{region}" for day in (2, 3) for region in REGIONS[:2]]
+BAD_CELL = RECTANGLE[1]
 SENSOR = {
     "repositoryName": "__repository__", "repositoryLocationName": api.LOCATION,
     "sensorName": "scenes_sensor",
@@ -39,7 +42,7 @@ def variables(tmp_path, postgres, s3_server, monkeypatch) -> dict[str, str]:
         "AWS_ACCESS_KEY_ID": s3_server.access_key,
         "AWS_SECRET_ACCESS_KEY": s3_server.secret,
         "AWS_DEFAULT_REGION": s3_server.region,
-        "GEO_ASSETS_AUTOMATION": "on",
+        "GEO_ASSETS_AUTOMATION": "off",
         "GEO_ASSETS_ROOT": str(tmp_path / "store"),
         "GEO_ASSETS_SOURCE": str(tmp_path / "source"),
         "GEO_ASSETS_SCRATCH": str(tmp_path / "scratch"),
@@ -53,11 +56,17 @@ def variables(tmp_path, postgres, s3_server, monkeypatch) -> dict[str, str]:
 def source(tmp_path) -> Path:
     folder = tmp_path / "source"
     (folder / "scenes").mkdir(parents=True)
-    for key in KEYS:
-        (folder / key).write_text("poison" if key == BAD else f"text of {key}")
+    for key in [*KEYS, *RECTANGLE, *_around_now()]:
+        (folder / key).write_text("poison" if key in (BAD, BAD_CELL) else f"text of {key}")
     (folder / "scenes" / "notes.txt").write_text("no scene")
     deliver(folder, "2026-06-01")
     return folder
+
+
+def _around_now() -> list[str]:
+    """The cells of the days that may be the last one over while a test runs."""
+    days = [datetime.now(UTC) + timedelta(days=shift) for shift in (-1, 0)]
+    return [f"{day:%Y-%m-%d}|{region}" for day in days for region in REGIONS]
 
 
 def deliver(folder: Path, scene: str) -> None:
@@ -73,7 +82,7 @@ def deliver(folder: Path, scene: str) -> None:
 
 @pytest.mark.timeout(600)
 @pytest.mark.filterwarnings("ignore")
-def test_backfills_termination_and_the_sensor(tmp_path, variables, source):
+def test_backfills_rectangles_termination_and_what_runs_by_itself(tmp_path, variables, source):
     module = "geo_assets_tests.automation.service_defs"
     with serving(tmp_path, module, variables) as service, dg.DagsterInstance.get() as instance:
         backfill = service.backfill(TEXTS, KEYS)
@@ -82,8 +91,16 @@ def test_backfills_termination_and_the_sensor(tmp_path, variables, source):
         _runs_of_five(service, instance, in_fives)
         (source / BAD).write_text("antidote")
         _a_retry_does_only_what_failed(service, instance, backfill)
+        _a_rectangle_is_one_run(service, instance, source)
+        _nothing_runs_until_it_is_switched_on(service, instance)
+    with (
+        serving(tmp_path, module, variables | {"GEO_ASSETS_AUTOMATION": "on"}) as service,
+        dg.DagsterInstance.get() as instance,
+    ):
+        _all_is_switched_on(service)
         _the_sensor_ingests(service, instance, source)
         _termination_keeps_what_is_committed(service, instance, tmp_path, source)
+        _a_day_that_is_over_is_made_once(service, instance)
         _the_output_of_steps_is_in_the_bucket(instance)
         _records_are_in_postgres(variables["DAGSTER_POSTGRES_URL"], instance)
 
@@ -122,19 +139,84 @@ def _a_retry_does_only_what_failed(service, instance, backfill) -> None:
     assert len(events) == len(KEYS)
 
 
+def _a_rectangle_is_one_run(service, instance, source) -> None:
+    key = dg.AssetKey(CELLS)
+    run = service.launch("daily_cells", RECTANGLE[0], RECTANGLE[-1])
+    assert service.run_ended(run) == "FAILURE"
+    assert service.partitions(*CELLS) == (len(RECTANGLE) - 1, 1)
+    assert instance.get_materialized_partitions(key) == set(RECTANGLE) - {BAD_CELL}
+
+    (source / BAD_CELL).write_text("antidote")
+    run = service.launch("daily_cells", RECTANGLE[0], RECTANGLE[-1])
+    assert service.run_ended(run) == "SUCCESS"
+    assert service.partitions(*CELLS) == (len(RECTANGLE), 0)
+    events = instance.fetch_materializations(key, limit=100).records
+    of_run = {event.partition_key: event for event in events if event.run_id == run}
+    assert set(of_run) == set(RECTANGLE)
+    outcomes = {
+        cell: event.asset_materialization.metadata["geo_assets/outcome"].value
+        for cell, event in of_run.items()
+    }
+    assert [cell for cell, how in outcomes.items() if how == "made"] == [BAD_CELL]
+    (check,) = service.ask(api.VERDICTS, key={"path": list(CELLS)})["assetChecksOrError"]["checks"]
+    (days,) = check["partitionStatuses"]["ranges"]
+    assert (days["primaryDimStartKey"], days["primaryDimEndKey"]) == ("2026-06-02", "2026-06-03")
+    assert sorted(days["secondaryDim"]["succeededPartitions"]) == sorted(REGIONS[:2])
+
+
+def _nothing_runs_until_it_is_switched_on(service, instance) -> None:
+    """The daemon has looked at sensors and schedules all the time; the UI then starts one."""
+    assert {"SENSOR", "SCHEDULER"} <= set(instance.get_daemon_heartbeats())
+    found = service.automation()
+    assert {"scenes_sensor", "daily_cells_schedule", "daily_cells_nightly"} <= set(found)
+    assert set(found.values()) == {("STOPPED", 0)}
+    by_sensor = dg.RunsFilter(tags={"dagster/sensor_name": "scenes_sensor"})
+    assert instance.get_runs(by_sensor) == []
+
+    assert service.ask(api.START_SENSOR, selector=SENSOR)["__typename"] == "Sensor"
+    (run,) = service.until("a run", lambda: instance.get_runs(by_sensor))
+    assert service.run_ended(run.run_id) == "SUCCESS"
+    assert _ingested(instance) == {"2026-06-01"}
+    assert service.ask(api.RESET_SENSOR, selector=SENSOR)["__typename"] == "Sensor"
+    found = service.automation()
+    assert found.pop("scenes_sensor")[0] == "STOPPED"
+    assert set(found.values()) == {("STOPPED", 0)}
+
+
+def _all_is_switched_on(service) -> None:
+    assert {status for status, _ in service.automation().values()} == {"RUNNING"}
+
+
+def _a_day_that_is_over_is_made_once(service, instance) -> None:
+    """The schedule is due every minute; one that is due again for the same day starts nothing."""
+
+    def runs() -> list[dg.DagsterRun]:
+        tags = {"dagster/schedule_name": "daily_cells_schedule"}
+        return instance.get_runs(dg.RunsFilter(tags=tags))
+
+    (run, *_) = service.until("the schedule", runs)
+    assert service.run_ended(run.run_id) == "SUCCESS"
+    day = run.tags["dagster/run_key"]
+    assert (run.tags[RANGE_START], run.tags[RANGE_END]) == (f"{day}|north", f"{day}|south")
+    made = instance.get_materialized_partitions(dg.AssetKey(CELLS))
+    assert made >= {f"{day}|{region}" for region in REGIONS}
+    assert len({item.tags["dagster/run_key"] for item in runs()}) == len(runs())
+
+
+def _ingested(instance) -> set[str]:
+    """The scenes of which there are tiles."""
+    return instance.get_materialized_partitions(dg.AssetKey(["core", "scene_tiles"]))
+
+
 def _the_sensor_ingests(service: Service, instance, source) -> None:
-    scenes = [dg.AssetKey(["raw", "scenes"]), dg.AssetKey(["core", "scene_tiles"])]
-
-    def ingested(expected: set[str]) -> bool:
-        return all(instance.get_materialized_partitions(key) == expected for key in scenes)
-
-    service.until("the first scene", lambda: ingested({"2026-06-01"}))
     deliver(source, "2026-06-02")
-    service.until("the second scene", lambda: ingested({"2026-06-01", "2026-06-02"}))
+    both = {"2026-06-01", "2026-06-02"}
+    service.until("the second scene", lambda: _ingested(instance) == both)
     (source / "scenes" / "2026-06-01.tif").unlink()
 
     def observed() -> bool:
-        return bool(instance.fetch_observations(scenes[0], limit=1).records)
+        scenes = dg.AssetKey(["raw", "scenes"])
+        return bool(instance.fetch_observations(scenes, limit=1).records)
 
     service.until("the deletion", observed)
     state = service.ask(api.SENSOR, selector=SENSOR)["sensorState"]
@@ -152,19 +234,7 @@ def _termination_keeps_what_is_committed(service, instance, tmp_path, source) ->
     for key in KEYS:
         (source / key).write_text(f"slow {key}" if key in slow else f"new text of {key}")
     before = service.pids()
-    run_id = service.ask(
-        api.LAUNCH_RUN,
-        params={
-            "selector": {
-                "repositoryName": "__repository__", "repositoryLocationName": api.LOCATION,
-                "jobName": "all_in_fives", "assetSelection": [{"path": list(TEXTS)}],
-                "assetCheckSelection": [],
-            },
-            "executionMetadata": {"tags": [
-                {"key": RANGE_START, "value": KEYS[0]}, {"key": RANGE_END, "value": KEYS[-1]},
-            ]},
-        },
-    )["run"]["runId"]  # fmt: skip
+    run_id = service.launch("all_in_fives", KEYS[0], KEYS[-1], TEXTS)
     root = tmp_path / "store" / "core" / "texts"
 
     def committed() -> set[str]:
@@ -173,10 +243,13 @@ def _termination_keeps_what_is_committed(service, instance, tmp_path, source) ->
     service.until("commits", lambda: len(committed()) >= 2)
     workers = service.pids() - before
     assert len(workers) > 1
-    started = time.monotonic()
     assert service.ask(api.TERMINATE, id=run_id)["__typename"] == "TerminateRunSuccess"
-    service.until("the end", lambda: service.ask(api.STATUS, id=run_id)["status"] == "CANCELED")
-    assert time.monotonic() - started < 30  # a chunk in a worker would have gone on for 60
+    assert service.run_ended(run_id) == "CANCELED"
+    asked, ended = (
+        instance.all_logs(run_id, of_type=kind)[0].timestamp
+        for kind in (dg.DagsterEventType.RUN_CANCELING, dg.DagsterEventType.RUN_CANCELED)
+    )
+    assert ended - asked < 5  # a chunk in a worker would have gone on for 60
     service.until("its processes", lambda: not any(map(psutil.pid_exists, workers)))
     made = {
         record.partition_key
