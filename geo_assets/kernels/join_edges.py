@@ -17,7 +17,7 @@ import shapely
 
 from geo_assets.kernels.join_blocks import portions
 from geo_assets.kernels.join_geometry import wkb_bytes
-from geo_assets.kernels.label_grid import Array, edge_ends, sign, spread
+from geo_assets.kernels.label_grid import Array, Ends, chosen, edge_ends, sign, spread
 
 _FEW = 32
 """Geometries of more coordinates are left open."""
@@ -34,8 +34,8 @@ _RING = np.dtype([("order", "u1"), ("type", "<u4"), ("rings", "<u4"), ("points",
 class Outlines:
     """The edges of some geometries."""
 
-    ends: Array
-    """(edges, 4) x, y of both ends; by geometry."""
+    ends: Ends
+    """Of each edge; by geometry."""
     first: Array
     """(geometries + 1,): where the edges of each start."""
     whole: Array
@@ -60,7 +60,8 @@ class Outlines:
             return None
         owner, step = spread(np.zeros(len(points), np.intp), points)
         xy = np.ndarray((data.size - 15,), "<c16", data, strides=(1,))
-        xy = xy[at[owner] + _RING.itemsize + 16 * step].view(np.float64).reshape(-1, 2)
+        corners = xy[at[owner] + _RING.itemsize + 16 * step]
+        xy = np.stack([corners.real, corners.imag])
         if not np.isfinite(xy).all():
             return None
         start = np.flatnonzero(owner[1:] == owner[:-1])
@@ -81,11 +82,12 @@ class Outlines:
         of = np.concatenate([flat, areal[owner]])[line[start]]
         order = np.argsort(of, kind="stable")
         counts = np.bincount(of, minlength=len(shapes))
-        return cls(edge_ends(xy, start[order]), np.append(0, np.cumsum(counts)), whole)
+        ends = edge_ends(np.ascontiguousarray(xy.T), start[order])
+        return cls(ends, np.append(0, np.cumsum(counts)), whole)
 
 
 def meet(
-    lines: Outlines, item: Array, pair: Array, edges: Array
+    lines: Outlines, item: Array, pair: Array, edges: Ends
 ) -> tuple[Array, Array]:  # fmt: skip
     """(yes, no): for each pair whether boundaries meet for certain, or are apart for certain.
 
@@ -93,28 +95,27 @@ def meet(
         lines: The left geometries.
         item: (pairs,): the left geometry of each pair.
         pair: (edges,): the pair of each edge of the polygons; all that enter the geometry's box.
-        edges: (edges, 4) the ends of these edges.
+        edges: The ends of these edges.
     """
     yes, apart = np.zeros(len(item), bool), lines.whole[item]
     counts = np.diff(lines.first)[item[pair]]
     for part in portions(counts, _AT_ONCE):
         own = pair[part]
         edge, line = spread(lines.first[item[own]], counts[part])
-        crosses, unclear = _compare(lines.ends[line], edges[part][edge])
+        crosses, unclear = _compare(chosen(lines.ends, line), chosen(edges, edge + part.start))
         yes[own[edge[crosses]]] = True
         apart[own[edge[unclear]]] = False
     return yes, apart & ~yes
 
 
-def _compare(one: Array, two: Array) -> tuple[Array, Array]:
+def _compare(one: Ends, two: Ends) -> tuple[Array, Array]:
     """Positions of the segments that cross for certain, and of those that may meet."""
-    low, high = np.minimum(one[:, :2], one[:, 2:]), np.maximum(one[:, :2], one[:, 2:])
-    near = np.maximum(two[:, 0], two[:, 2]) >= low[:, 0]
-    near &= np.minimum(two[:, 0], two[:, 2]) <= high[:, 0]
-    near &= np.maximum(two[:, 1], two[:, 3]) >= low[:, 1]
-    near &= np.minimum(two[:, 1], two[:, 3]) <= high[:, 1]
+    near = np.maximum(two[0], two[2]) >= np.minimum(one[0], one[2])
+    near &= np.minimum(two[0], two[2]) <= np.maximum(one[0], one[2])
+    near &= np.maximum(two[1], two[3]) >= np.minimum(one[1], one[3])
+    near &= np.minimum(two[1], two[3]) <= np.maximum(one[1], one[3])
     at = np.flatnonzero(near)
-    one, two = one[at], two[at]
+    one, two = chosen(one, at), chosen(two, at)
     split, vague = _sides(one, two)
     parted, unsure = _sides(two, one)
     crosses = split & parted & ~vague & ~unsure
@@ -122,10 +123,10 @@ def _compare(one: Array, two: Array) -> tuple[Array, Array]:
     return at[crosses], at[~crosses & ~apart]
 
 
-def _sides(line: Array, other: Array) -> tuple[Array, Array]:
+def _sides(line: Ends, other: Ends) -> tuple[Array, Array]:
     """Whether the ends of the other segment are on different sides of a line, and if unsure."""
-    px, py = line[:, 0], line[:, 1]
-    dx, dy = line[:, 2] - px, line[:, 3] - py
-    one, vague = sign(dx, dy, other[:, 0] - px, other[:, 1] - py)
-    two, unsure = sign(dx, dy, other[:, 2] - px, other[:, 3] - py)
+    px, py, qx, qy = line
+    dx, dy = qx - px, qy - py
+    one, vague = sign(dx, dy, other[0] - px, other[1] - py)
+    two, unsure = sign(dx, dy, other[2] - px, other[3] - py)
     return one != two, vague | unsure

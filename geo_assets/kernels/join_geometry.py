@@ -86,7 +86,7 @@ def anchors(geometry: pa.Array) -> Array:
 
     That is: null, empty, big-endian, with an SRID, or of a type without a fixed place for it.
     """
-    xy = np.full((len(geometry), 2), np.nan)
+    xy = np.full((2, len(geometry)), np.nan).T
     at, data = wkb_bytes(geometry)
     if data.size <= _SMALLEST:
         return xy
@@ -119,8 +119,9 @@ def decode(geometry: pa.Array, project: Project | None, where: str) -> Array:
             shapes, lambda xy: np.column_stack(project(xy[:, 0], xy[:, 1])), include_z=False
         )
     xy, owner = shapely.get_coordinates(shapes, return_index=True)
-    bad = owner[~np.isfinite(xy).all(axis=1)]
-    shapes[bad] = None
+    finite = np.isfinite(xy)
+    if not finite.all():
+        shapes[owner[~finite.all(axis=1)]] = None
     return shapes
 
 

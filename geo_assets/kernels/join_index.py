@@ -18,7 +18,7 @@ from geo_assets.kernels.join_plan import MAX_EDGES
 from geo_assets.kernels.join_spec import JoinIndexSpec, JoinRule
 from geo_assets.kernels.label_grid import Array, LabelGrid
 from geo_assets.kernels.label_grid_build import build, make_cells
-from geo_assets.kernels.label_grid_edges import Edges
+from geo_assets.kernels.label_grid_edges import Edges, Rings
 from geo_assets.model import JSON, KernelResult, OutputFile
 
 _BATCH_BYTES = 8 << 20
@@ -138,7 +138,7 @@ def _normalise(layer: Layer, project: Project | None, path: Path, most: int) -> 
     """Write the geometry in the join's CRS and look at it once; keep `most` edges at most."""
     schema = pa.schema([("wkb", pa.large_binary())])
     facts = [(np.zeros((0, 4)), np.zeros(0, np.int32), np.zeros(0, bool))]
-    parts: list[Edges] | None = [] if most else None
+    parts: list[Rings] | None = [] if most else None
     held, rows = 0, int(min(max(_BATCH_BYTES / max(layer.bytes_per_row, 1.0), 64), 1 << 15))
     with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, schema) as writer:
         for row, source in layer.geometries(rows):
@@ -156,8 +156,8 @@ def _normalise(layer: Layer, project: Project | None, path: Path, most: int) -> 
                 parts = None
             if parts is not None:
                 at = np.flatnonzero(valid & (kinds >= 0))
-                parts.append(Edges.of(shapes[at], at + row))
+                parts.append(Rings.of(shapes[at], at + row))
     bounds, sizes, valid = (np.concatenate(part) for part in zip(*facts, strict=True))
-    edges = Edges.join(parts) if parts else None
+    edges = Edges.of(parts) if parts else None
     girth = np.zeros(len(sizes)) if edges is None else edges.girth(len(sizes))
     return _Found(bounds=bounds, sizes=sizes, valid=valid, girth=girth, edges=edges)

@@ -104,7 +104,7 @@ class Finder:
 
     def _lazily(self, geometry: pa.Array, covering: Array) -> tuple[None, Array]:
         """Boxes from the covering column; what it leaves out is looked at."""
-        bounds = covering.copy()
+        bounds = covering.copy("K")
         given = geometry.is_valid().to_numpy(zero_copy_only=False)
         bounds[~given] = np.nan
         absent = np.flatnonzero(given & ~np.isfinite(bounds).all(axis=1))

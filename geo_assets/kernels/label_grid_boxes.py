@@ -15,7 +15,9 @@ import numpy as np
 from geo_assets.kernels.label_grid import (
     FIRST_MIXED,
     Array,
+    Ends,
     LabelGrid,
+    chosen,
     distinct,
     edge_ends,
     expand,
@@ -70,13 +72,16 @@ def place_boxes(grid: LabelGrid, bounds: Array, anchors: Array | None = None) ->
 
 
 def _place(grid: LabelGrid, bounds: Array, anchors: Array, start: int) -> Placed:
-    box, number, untried = _mixed_cells(grid, bounds)
+    xmin, ymin, xmax, ymax = np.ascontiguousarray(bounds.T)
+    box_ends = (xmin, ymin, xmax, ymax)
+    box, number, untried = _mixed_cells(grid, box_ends)
     width = int(grid.group_polygon.max(initial=0)) + 1
     tried = np.ones(len(bounds), bool)
     tried[untried] = False
     at = np.flatnonzero(tried & np.isfinite(bounds).all(axis=1))
-    told: Array = np.all((anchors >= bounds[:, :2]) & (anchors <= bounds[:, 2:]), axis=1)
-    x, y = np.where(told[at, None], anchors[at], bounds[at, :2]).T
+    x, y = np.ascontiguousarray(anchors.T)
+    told = (x >= xmin) & (y >= ymin) & (x <= xmax) & (y <= ymax)
+    x, y = np.where(told, x, xmin)[at], np.where(told, y, ymin)[at]
     inside, unsure = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
     for found in grid.locate(x, y):
         inside.append(at[found.point].astype(np.int64) * width + found.polygon)
@@ -85,7 +90,7 @@ def _place(grid: LabelGrid, bounds: Array, anchors: Array, start: int) -> Placed
     held = np.full(len(bounds), -1)
     held[sure // width] = sure % width
     held[~told] = -1
-    touching, edge = _touching(grid, bounds, held, box, number, width)
+    touching, edge = _touching(grid, box_ends, held, box, number, width)
     near = distinct(np.concatenate([touching, doubt]))
     if len(near):
         place = np.minimum(np.searchsorted(near, sure), len(near) - 1)
@@ -111,12 +116,13 @@ def _place(grid: LabelGrid, bounds: Array, anchors: Array, start: int) -> Placed
     )
 
 
-def _mixed_cells(grid: LabelGrid, bounds: Array) -> tuple[Array, Array, Array]:
+def _mixed_cells(grid: LabelGrid, boxes: Ends) -> tuple[Array, Array, Array]:
     """(box, number of the mixed cell) for each of the boxes' mixed cells; boxes not tried."""
     cells = grid.cells
+    xmin, ymin, xmax, ymax = boxes
     with np.errstate(invalid="ignore"):
-        low, high = cells.columns(bounds[:, 0]), cells.columns(bounds[:, 2])
-        bottom, top = cells.rows(bounds[:, 1]), cells.rows(bounds[:, 3])
+        low, high = cells.columns(xmin), cells.columns(xmax)
+        bottom, top = cells.rows(ymin), cells.rows(ymax)
         near = (high >= 0) & (top >= 0) & (low < cells.nx) & (bottom < cells.ny)
     at = np.flatnonzero(near)  # outside of the grid there is nothing
     low, high = (np.clip(side[at], 0, cells.nx - 1).astype(np.intp) for side in (low, high))
@@ -135,7 +141,7 @@ def _mixed_cells(grid: LabelGrid, bounds: Array) -> tuple[Array, Array, Array]:
 
 
 def _touching(
-    grid: LabelGrid, bounds: Array, held: Array, box: Array, number: Array, width: int
+    grid: LabelGrid, boxes: Ends, held: Array, box: Array, number: Array, width: int
 ) -> tuple[Array, Array]:
     """(box * width + polygon, first vertex) of each edge in the boxes' cells that may enter it.
 
@@ -152,8 +158,8 @@ def _touching(
         open_ = held[owner] != polygon
         owner, polygon = owner[open_], polygon[open_]
         pair, slot = expand(grid.group_edges, group[open_])
-        vertex = grid.entries[slot]
-        hit = _enters(edge_ends(grid.vertices, vertex), bounds[owner[pair]])
+        vertex, of = grid.entries.take(slot), owner.take(pair)
+        hit = _enters(edge_ends(grid.vertices, vertex), chosen(boxes, of))
         pair = pair[hit]
         keys.append(owner[pair].astype(np.int64) * width + polygon[pair])
         edges.append(vertex[hit])
@@ -161,15 +167,18 @@ def _touching(
     return np.concatenate(keys), np.concatenate(edges)
 
 
-def _enters(edge: Array, box: Array) -> Array:
-    """Positions of the edges that may have a point in common with their closed box."""
-    ax, ay, bx, by = edge.T
-    left, lower, right, upper = box.T
+def _enters(edge: Ends, box: Ends) -> Array:
+    """Positions of the edges that may have a point in common with their closed box.
+
+    A box is given by the ends of its diagonal, the lower left one first.
+    """
+    ax, ay, bx, by = edge
+    left, lower, right, upper = box
     near = (np.maximum(ax, bx) >= left) & (np.minimum(ax, bx) <= right)
     near &= (np.maximum(ay, by) >= lower) & (np.minimum(ay, by) <= upper)
     at = np.flatnonzero(near)
-    ax, ay, bx, by = edge[at].T
-    left, lower, right, upper = box[at].T
+    ax, ay, bx, by = chosen(edge, at)
+    left, lower, right, upper = chosen(box, at)
     dx, dy = bx - ax, by - ay
     u, v = dx * (lower - ay), dx * (upper - ay)
     s, t = dy * (left - ax), dy * (right - ax)

@@ -20,12 +20,14 @@ from geo_assets.kernels.label_grid import (
     FIRST_MIXED,
     Array,
     Cells,
+    Ends,
     LabelGrid,
-    distinct,
+    chosen,
     edge_ends,
     spread,
 )
 from geo_assets.kernels.label_grid_edges import Edges
+from geo_assets.kernels.label_grid_groups import Groups, starts
 
 MAX_CELLS = 1 << 24
 """Cells of a grid at most: 64 MiB of labels."""
@@ -75,7 +77,7 @@ def make_cells(bounds: Array, points: int, edges: Edges) -> Cells:
 
 
 def build(edges: Edges, cells: Cells) -> LabelGrid:
-    """The grid of these edges. Memory: about 20 bytes a cell and 150 an edge, plus the mixed cells.
+    """The grid of these edges. Memory: about 20 bytes a cell and 120 an edge, plus the mixed cells.
 
     The polygons have to be valid, with finite coordinates, and inside the box of the cells.
     """
@@ -88,29 +90,25 @@ def build(edges: Edges, cells: Cells) -> LabelGrid:
         msg = "no reference points away from the edges"
         raise ArithmeticError(msg)
     depth, labels = _labels(cells, *crossed)
-    cell, entry = _entries(edges, cells)
-    width = int(edges.polygon.max(initial=0)) + 1
-    polygon = edges.polygon[entry]
-    new = (cell[1:] != cell[:-1]) | (polygon[1:] != polygon[:-1])
-    start = np.append(0, np.flatnonzero(new) + 1)[: len(cell)]
-    touched = cell[start].astype(np.int64) * width + polygon[start]
-    mixed = distinct(np.concatenate([cell[start], np.flatnonzero(depth > 1)]))
-    member = _members(cells, depth, labels, mixed, width, crossed)
-    group = distinct(np.concatenate([touched, member]))
-    at = np.minimum(np.searchsorted(member, group), max(len(member) - 1, 0))
-    inside = member[at] == group if len(member) else np.zeros(len(group), bool)
-    labels[mixed] = FIRST_MIXED - np.arange(len(mixed), dtype=np.int32)
-    first = np.append(start, len(entry))[np.searchsorted(touched, group)]
-    groups = np.searchsorted(group, np.append(mixed, cells.nx * cells.ny).astype(np.int64) * width)
+    cell, entries = _entries(edges, cells)
+    groups = Groups.of(cell, edges.polygon.take(entries), labels)
+    mixed = depth > 1
+    mixed[groups.cell] = True
+    lone = mixed & (labels != EMPTY)
+    lone[groups.cell[groups.inside]] = False
+    alone = np.flatnonzero(lone)
+    groups = groups.with_members([(alone, labels[alone]), *_members(cells, depth, crossed)])
+    number = np.flatnonzero(mixed)
+    labels[number] = FIRST_MIXED - np.arange(len(number), dtype=np.int32)
     return LabelGrid(
         cells=cells,
         labels=labels,
-        mixed_cells=mixed.astype(np.int32),
-        cell_groups=groups.astype(np.int32),
-        group_polygon=(group % width).astype(np.int32),
-        group_inside=inside,
-        group_edges=np.append(first, len(entry)).astype(np.int32),
-        entries=edges.start[entry].astype(np.int32),
+        mixed_cells=number.astype(np.int32),
+        cell_groups=starts(groups.cell).astype(np.int32),
+        group_polygon=groups.polygon,
+        group_inside=groups.inside,
+        group_edges=groups.first.astype(np.int32),
+        entries=entries,
         vertices=edges.vertices,
     )
 
@@ -118,8 +116,9 @@ def build(edges: Edges, cells: Cells) -> LabelGrid:
 def _crossings(edges: Edges, cells: Cells) -> tuple[Array, ...] | None:
     """(row, column, polygon, enters) where edges cross the reference lines.
 
-    The column is the first whose reference point is right of the crossing. None if a crossing is
-    too close to a reference point.
+    The column is the first whose reference point is right of the crossing; +1 where going there
+    across the edge enters the polygon, else -1. None if a crossing is too close to a reference
+    point.
     """
     margin = max(abs(edges.vertices.min()), abs(edges.vertices.max())) * 2.0**-52 * 32
     parts = [(np.zeros(0, np.int32),) * 4]
@@ -138,19 +137,21 @@ def _crossings_of(
     ref_x, ref_y = cells.reference_x(), cells.reference_y()
     start = edges.start[part]
     # The lines below each vertex; an edge crosses those between its ends, the lower one included.
-    line = _before(ref_y, edges.vertices[start[0] : start[-1] + 2, 1])
+    line = _before(ref_y, edges.vertices[1, start[0] : start[-1] + 2])
     one, two = line[start - start[0]], line[start - start[0] + 1]
-    low = np.minimum(one, two)
-    edge, row = spread(low, np.maximum(one, two) - low)
-    x1, y1, x2, y2 = edge_ends(edges.vertices, start[edge]).T
+    at = np.flatnonzero(one != two)
+    start, low = start[at], np.minimum(one, two)[at]
+    edge, row = spread(low, np.maximum(one, two)[at] - low)
+    start = start[edge]
+    x1, y1, x2, y2 = edge_ends(edges.vertices, start)
     x = x1 + (ref_y[row] - y1) * ((x2 - x1) / (y2 - y1))
     column = _before(ref_x, x)
     padded = np.concatenate([[-np.inf], ref_x, [np.inf]])
     apart = np.minimum(padded[column + 1] - x, x - padded[column])
     if apart.min(initial=np.inf) < margin:
         return None
-    places = row.astype(np.int32), column.astype(np.int32)
-    return *places, edges.polygon[part][edge], edges.enters[part][edge]
+    enters = np.where(y2 < y1, edges.turn[start], -edges.turn[start])
+    return row.astype(np.int32), column.astype(np.int32), edges.polygon[start], enters
 
 
 def _before(ticks: Array, values: Array) -> Array:
@@ -173,7 +174,8 @@ def _labels(
     np.add.at(depth, at, enters)
     np.cumsum(depth, out=depth)  # each row adds up to 0: no polygon reaches the last column
     labels = np.zeros(cells.ny * cells.nx, np.int32)
-    np.add.at(labels, at, enters * (polygon + 1))  # sums may wrap; wrapping cancels
+    # Sums may wrap around; wrapping cancels.
+    np.add.at(labels, at, np.where(enters > 0, polygon + 1, -1 - polygon))
     np.cumsum(labels, out=labels)
     labels -= 1
     labels[depth != 1] = EMPTY
@@ -181,12 +183,12 @@ def _labels(
 
 
 def _entries(edges: Edges, cells: Cells) -> tuple[Array, Array]:
-    """(cell, edge), sorted, for every cell, slightly widened, that an edge enters."""
+    """(cell, first vertex of the edge), sorted, for every cell, slightly widened, it enters."""
     parts = [
-        _entries_of(edges.vertices, edges.start[first : first + _EDGES_AT_ONCE], first, cells)
+        _entries_of(edges.vertices, edges.start[first : first + _EDGES_AT_ONCE], cells)
         for first in range(0, len(edges.start), _EDGES_AT_ONCE)
     ]
-    # One number for both: sorting numbers takes a third of the time of sorting positions. Edges
+    # One number for both: sorting numbers takes a third of the time of sorting positions. Vertices
     # are in the order of their polygons, so the polygons of a cell are together.
     key = np.concatenate([np.zeros(0, np.int64), *parts])
     parts.clear()
@@ -195,11 +197,11 @@ def _entries(edges: Edges, cells: Cells) -> tuple[Array, Array]:
     return np.ascontiguousarray(halves[:, 1]), np.ascontiguousarray(halves[:, 0])
 
 
-def _entries_of(vertices: Array, start: Array, first: int, cells: Cells) -> Array:
-    """(cell << 32 | edge) of the cells of some edges, which are numbered from `first` on."""
-    ends = edge_ends(vertices, start)
+def _entries_of(vertices: Array, start: Array, cells: Cells) -> Array:
+    """(cell << 32 | first vertex) of the cells of some edges."""
+    start = start.astype(np.int64)
+    ends = x1, y1, x2, y2 = edge_ends(vertices, start)
     pad_x, pad_y = _MARGIN * cells.dx, _MARGIN * cells.dy
-    x1, y1, x2, y2 = (np.ascontiguousarray(side) for side in ends.T)
     left = cells.columns(np.minimum(x1, x2) - pad_x).astype(np.intp)
     right = cells.columns(np.maximum(x1, x2) + pad_x).astype(np.intp)
     low = cells.rows(np.minimum(y1, y2) - pad_y).astype(np.intp)
@@ -211,15 +213,17 @@ def _entries_of(vertices: Array, start: Array, first: int, cells: Cells) -> Arra
     other = cell[two] + np.where(wide[two] == 1, 1, cells.nx)
     many = np.flatnonzero(~few)
     return np.concatenate([
-        cell[edge] << 32 | (edge + first), other << 32 | (two + first),
-        _cut(ends[many], many + first, cells),
+        cell[edge] << 32 | start[edge], other << 32 | start[two],
+        _cut(chosen(ends, many), start[many], cells),
     ])  # fmt: skip
 
 
-def _cut(ends: Array, number: Array, cells: Cells) -> Array:
-    """(cell << 32 | edge) of the cells of long edges, cut at the rows they span."""
-    up = ends[:, 1] <= ends[:, 3]
-    x1, y1, x2, y2 = np.where(up[:, None], ends, ends[:, [2, 3, 0, 1]]).T
+def _cut(ends: Ends, start: Array, cells: Cells) -> Array:
+    """(cell << 32 | first vertex) of the cells of long edges, cut at the rows they span."""
+    x1, y1, x2, y2 = ends
+    up = y1 <= y2
+    x1, y1, x2, y2 = (np.where(up, one, other)
+                      for one, other in ((x1, x2), (y1, y2), (x2, x1), (y2, y1)))  # fmt: skip
     pad_x, pad_y = _MARGIN * cells.dx, _MARGIN * cells.dy
     low = cells.rows(y1 - pad_y).astype(np.intp)
     high = cells.rows(y2 + pad_y).astype(np.intp)
@@ -235,17 +239,14 @@ def _cut(ends: Array, number: Array, cells: Cells) -> Array:
     left = cells.columns(np.minimum(xa, xb) - 2 * pad_x).astype(np.intp)
     right = cells.columns(np.maximum(xa, xb) + 2 * pad_x).astype(np.intp)
     item, column = spread(left, right - left + 1)
-    keys: Array = ((row[item] * cells.nx + column) << 32) | number[edge[item]]
+    keys: Array = ((row[item] * cells.nx + column) << 32) | start[edge[item]]
     return keys
 
 
 def _members(
-    cells: Cells, depth: Array, labels: Array, mixed: Array, width: int,
-    crossed: tuple[Array, ...],
-) -> Array:  # fmt: skip
-    """Ascending cell * width + polygon for polygons that hold a mixed cell's reference point."""
-    single = mixed[depth[mixed] == 1]
-    keys = [single * width + labels[single]]
+    cells: Cells, depth: Array, crossed: tuple[Array, ...]
+) -> Iterator[tuple[Array, Array]]:
+    """(cell, polygon) where several polygons hold a cell's reference point."""
     row, column, polygon, enters = crossed
     crowded: Array = np.any(depth.reshape(cells.ny, cells.nx) > 1, axis=1)
     deep = np.flatnonzero(crowded[row])
@@ -254,8 +255,7 @@ def _members(
         span, place = spread(first, last - first)
         cell = line[span] * cells.nx + place
         keep = depth[cell] > 1
-        keys.append(cell[keep] * width + owner[span][keep])
-    return np.sort(np.concatenate(keys))
+        yield cell[keep], owner[span][keep]
 
 
 def _spans(
