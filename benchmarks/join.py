@@ -53,7 +53,8 @@ def ours(left: Path, right: Path, out: Path) -> int:
         async with Engine.open(settings) as engine:
             spec = JoinIndexSpec(left=sides[0], right=sides[1], rule=rule)
             index = await engine.run(Chunk(id="index", kernel=join_index_kernel, spec=spec,
-                                           predicted_bytes=index_bytes(spec)))  # fmt: skip
+                                           predicted_bytes=index_bytes(spec)),
+                                     engine.scratch)  # fmt: skip
             plan = plan_join(*sides, rule, index.files[0].path.parent)
             chunks = (Chunk(id=f"c{s.number}", kernel=join_kernel, spec=s,
                             predicted_bytes=chunk_bytes(s)) for s in plan)  # fmt: skip

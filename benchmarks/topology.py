@@ -63,7 +63,8 @@ def ours(layer: Path, key: str, gap_width_m: float | None, out: Path) -> str:
             engine.warm()
             predicted = await asyncio.to_thread(predicted_bytes, plan)
             planned = await engine.run(Chunk(id="plan", kernel=plan_topology, spec=plan,
-                                             predicted_bytes=predicted))  # fmt: skip
+                                             predicted_bytes=predicted),
+                                       engine.scratch)  # fmt: skip
             specs = topology_chunks(plan, planned.facts)
             folders = [out / str(number) for number in range(len(specs))]
             chunks = [
@@ -82,7 +83,8 @@ def ours(layer: Path, key: str, gap_width_m: float | None, out: Path) -> str:
                     raise done.error
             spec = report_spec(plan, planned.facts, key, folders)
             merged = await engine.run(Chunk(id="merge", kernel=merge_report, spec=spec,
-                                            predicted_bytes=predicted_bytes(spec)))  # fmt: skip
+                                            predicted_bytes=predicted_bytes(spec)),
+                                      engine.scratch)  # fmt: skip
         counts = merged.facts["findings"]["counts"]
         return ", ".join(f"{name} {number}" for name, number in sorted(counts.items()))
 

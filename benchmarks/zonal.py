@@ -52,7 +52,8 @@ def ours(scene: Path, zones: Path, key: str, statistics: list[str], out: Path) -
         )
         async with Engine.open(settings, preload=preload) as engine:
             planned = await engine.run(
-                Chunk(id="plan", kernel=plan_zones, spec=plan, predicted_bytes=256 << 20)
+                Chunk(id="plan", kernel=plan_zones, spec=plan, predicted_bytes=256 << 20),
+                engine.scratch,
             )
             specs = zonal_chunks(plan, planned.facts)
             folders = [out / str(number) for number in range(len(specs))]
@@ -72,7 +73,8 @@ def ours(scene: Path, zones: Path, key: str, statistics: list[str], out: Path) -
                     raise done.error
             merge = zonal_table(plan, planned.facts, key, folders)
             merged = await engine.run(
-                Chunk(id="merge", kernel=merge_zones, spec=merge, predicted_bytes=256 << 20)
+                Chunk(id="merge", kernel=merge_zones, spec=merge, predicted_bytes=256 << 20),
+                engine.scratch,
             )
             merged.files[0].path.replace(out / "statistics.parquet")
 

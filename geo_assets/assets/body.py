@@ -17,7 +17,7 @@ from geo_assets.dagster_internals import preview_features, silent_output_metadat
 from geo_assets.engine.log import bind
 from geo_assets.engine.spans import span
 from geo_assets.interruption import interruptible_step
-from geo_assets.production import Current, Recipe, produce, work_folder
+from geo_assets.production import Current, Recipe, produce
 from geo_assets.progress import Pace
 from geo_assets.resources import GeoEngine, GeoStore
 from geo_assets.store.artifact import ArtifactStore
@@ -129,7 +129,7 @@ class _Run:
         with bind(partition=partition or ""), span("partition", partition or "all"):
             try:
                 await self._store.probe()
-                async with work_folder(self._engine.scratch) as folder:
+                async with self._engine.folder() as folder:
                     result = await produce(
                         await self._plan(partition, folder),
                         folder=folder,

@@ -27,7 +27,6 @@ from geo_assets.errors import GeoAssetsError
 from geo_assets.interruption import interruptible_step
 from geo_assets.model import Artifact, Chunk, Findings, KernelResult
 from geo_assets.partitions import THOROUGH_TAG, check_step
-from geo_assets.production import work_folder
 from geo_assets.resources import GeoEngine, GeoStore
 from geo_assets.store.artifact import ArtifactStore
 from geo_assets.store.bounded import each
@@ -144,7 +143,7 @@ async def _verdicts(
         artifact = await store.newest(tuple(asset.path), partition)
         if artifact is None:
             return [Verdict.unable(partition, "nothing is materialized yet")] * len(rules)
-        async with work_folder(engine.scratch) as folder:
+        async with engine.folder() as folder:
             seen = await look(artifact, store, folder)
             if isinstance(seen, Mapping):
                 facts = [{name: found.as_dict() for name, found in seen.items()}]

@@ -21,7 +21,7 @@ from geo_assets.commands.materializing import partitions_of
 from geo_assets.engine.engine import Engine
 from geo_assets.errors import ConfigError
 from geo_assets.model import Artifact
-from geo_assets.production import produce, work_folder
+from geo_assets.production import produce
 from geo_assets.resources import GeoStore
 from geo_assets.settings import Settings
 from geo_assets.store.artifact import ArtifactStore
@@ -94,7 +94,7 @@ async def _make(plan: Any, partition: str | None, root: Path, verdict: dict[str,
     store = ArtifactStore(ObservedObjects(await asyncio.to_thread(open_store, str(root))))
     async with (
         Engine.open(Settings.from_env()) as engine,
-        work_folder(engine.scratch) as folder,
+        engine.folder() as folder,
     ):
         with engine.telemetry.measure() as measure:
             staged = await produce(

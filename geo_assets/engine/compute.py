@@ -9,13 +9,19 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from geo_assets.engine.budget import MemoryBudget
+from geo_assets.engine.folders import empty
 from geo_assets.engine.job import kernel_name
 from geo_assets.engine.pool import WorkerPool
 from geo_assets.engine.retry import Retry
-from geo_assets.engine.scratch import renew
 from geo_assets.engine.telemetry import Telemetry
 from geo_assets.engine.trace import current
-from geo_assets.errors import TransientError, WorkerError, WorkerMemory, WorkerTimeout
+from geo_assets.errors import (
+    ContractError,
+    TransientError,
+    WorkerError,
+    WorkerMemory,
+    WorkerTimeout,
+)
 from geo_assets.model import Chunk, KernelResult
 from geo_assets.store.threads import in_thread
 
@@ -60,7 +66,10 @@ class Compute:
 
         Raises:
             ConfigError: It is predicted to need more than the whole budget.
+            ContractError: Its id is no name for a file or folder.
         """
+        if "/" in chunk.id or not chunk.id:
+            raise ContractError("A chunk's id is one path segment", repr(chunk.id))
         self._budget.check(chunk.predicted_bytes, chunk.id)
 
     async def run(self, chunk: Chunk, folder: Path) -> KernelResult:
@@ -113,10 +122,12 @@ class Compute:
             with self._telemetry.waiting("compute"):
                 lease = await stack.enter_async_context(held)
             self._telemetry.peak("budget_held_peak", self._budget.held)
-            await in_thread(lambda: renew(attempt.folder))
             try:
                 with self._telemetry.timing("compute"):
                     return await self._pool.run(chunk, attempt.folder, lease, fresh=attempt.fresh)
+            except Exception:
+                await in_thread(lambda: empty(attempt.folder))
+                raise
             finally:
                 attempt.outgrew_share = lease.refused
                 self._telemetry.peak("chunk_peak", lease.peak)

@@ -14,7 +14,7 @@ from collections.abc import (
     Iterable,
     Sequence,
 )
-from contextlib import aclosing, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
 from pathlib import Path
 from typing import TypeVar
 
@@ -119,14 +119,9 @@ class Engine:
         finally:
             await finish(asyncio.to_thread(folder.__exit__, None, None, None))
 
-    @property
-    def inputs(self) -> Path:
-        """Inside a `fetch`: an empty folder for what it downloads, deleted with the chunk.
-
-        Raises:
-            LookupError: Not called from within `fetch`.
-        """
-        return self._work.inputs
+    def folder(self) -> AbstractAsyncContextManager[Path]:
+        """An empty folder for a block, for files in flight; they are deleted afterwards."""
+        return self._work.folders.lent()
 
     def warm(self) -> None:
         """Begin to start what workers are forked from, in the background.
@@ -146,7 +141,7 @@ class Engine:
 
         Chunks are taken lazily. At any time only a bounded number of them is between the source
         and the consumer, fewer compute, and what they may need together stays below the budget.
-        A chunk's folder is deleted after `stage` has returned. When the consumer stops, is
+        A chunk's files are deleted after `stage` has returned. When the consumer stops, is
         cancelled, or raises, everything in flight is cancelled and its workers are killed; wrap
         the stream into `contextlib.aclosing` to have that done before the next statement.
 
@@ -154,8 +149,8 @@ class Engine:
             chunks: The work. An iterator that does slow things should be asynchronous.
             stage: Publishes a chunk's files; tried again after a `TransientError`, so repeating it
                 must be harmless. It must not use this engine itself.
-            fetch: Brings a chunk's inputs to this machine (see `inputs`) and returns the chunk
-                with a spec that names them; tried again after a `TransientError`.
+            fetch: Brings a chunk's inputs to this machine and returns the chunk with a spec that
+                names them; tried again after a `TransientError`.
 
         Yields:
             `Done` with what `stage` returned, or `Lost` with the error of a chunk given up.
@@ -169,18 +164,14 @@ class Engine:
                 async for item in items:
                     yield item
 
-    async def run(self, chunk: Chunk) -> KernelResult:
-        """Do one chunk and keep its files until the engine closes or `discard` is called.
+    async def run(self, chunk: Chunk, into: Path) -> KernelResult:
+        """Do one chunk; its files lie in a new folder below `into`, which is the caller's.
 
         Raises:
             GeoAssetsError: The chunk is given up; see `Compute` for what is tried again.
         """
         with self.telemetry.sampling(), log.bind(chunk=chunk.id):
-            return await self._work.keep(chunk)
-
-    async def discard(self, result: KernelResult) -> None:
-        """Delete the files of a result that `run` gave."""
-        await self._work.discard(result)
+            return await self._work.alone(chunk, into)
 
     async def _close(self) -> None:
         pipelines = list(self._work.pipelines)
@@ -190,6 +181,7 @@ class Engine:
             await asyncio.wait(pipelines)
         await self._compute.close()
         await self.pool.close()
+        await self._work.folders.settle()
         await asyncio.to_thread(self._watch.stop)
 
 

@@ -72,20 +72,6 @@ class Space:
         return self.free < self.reserve
 
 
-def remove(folder: Path) -> None:
-    """Delete a folder as far as possible; one that is not there is fine. Blocking."""
-    shutil.rmtree(folder, ignore_errors=True)
-
-
-def renew(folder: Path) -> None:
-    """Make an empty folder, whatever was there before. Blocking."""
-    try:
-        folder.mkdir(parents=True)
-    except FileExistsError:
-        remove(folder)
-        folder.mkdir(parents=True)
-
-
 def _claim(root: Path) -> tuple[int, Path]:
     while True:
         path = root / f"run-{os.getpid()}-{secrets.token_hex(4)}.lock"
@@ -115,7 +101,7 @@ def _locked(path: Path) -> int | None:
 
 def _give_up(folder: Path, lock: int) -> None:
     """The folder first: as long as the lock file exists, a later run can finish the job."""
-    remove(folder)
+    shutil.rmtree(folder, ignore_errors=True)
     if not folder.exists():
         with contextlib.suppress(FileNotFoundError):
             folder.with_name(folder.name + ".lock").unlink()

@@ -10,7 +10,7 @@ A run that dies anywhere before the commit has published nothing; the next run w
 inputs finds the chunks that were staged and does only the others.
 """
 
-from geo_assets.production.bench import Bench, work_folder
+from geo_assets.production.bench import Bench
 from geo_assets.production.once import OnceByKey
 from geo_assets.production.produce import Current, Staged, produce
 from geo_assets.production.recipe import Merged, Publication, Recipe
@@ -24,5 +24,4 @@ __all__ = [
     "Recipe",
     "Staged",
     "produce",
-    "work_folder",
 ]

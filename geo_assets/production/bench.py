@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-import tempfile
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import aclosing, asynccontextmanager
+from collections.abc import Callable, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -14,7 +13,6 @@ from geo_assets.engine.engine import Engine
 from geo_assets.engine.stream import Lost
 from geo_assets.errors import GeoAssetsError
 from geo_assets.model import Chunk, KernelResult
-from geo_assets.store.threads import in_thread
 
 Progress = Callable[[int, int], None]
 """Called with chunks done and chunks in all, after each chunk."""
@@ -32,8 +30,8 @@ class Bench:
     """It is not one of many partitions: a picture may cost a chunk of its own."""
 
     async def run(self, chunk: Chunk) -> KernelResult:
-        """Do one chunk in a worker; its files stay until the run ends."""
-        return await self.engine.run(chunk)
+        """Do one chunk in a worker; its files stay as long as the partition's folder."""
+        return await self.engine.run(chunk, self.folder)
 
     async def run_all(self, chunks: Sequence[Chunk]) -> list[KernelResult]:
         """Do chunks whose results are merged afterwards; their files go into the folder.
@@ -81,13 +79,3 @@ def _moved(result: KernelResult, folder: Path) -> KernelResult:
         shutil.move(file.path, path)
         files.append(replace(file, path=path))
     return replace(result, files=tuple(files))
-
-
-@asynccontextmanager
-async def work_folder(scratch: Path) -> AsyncIterator[Path]:
-    """A folder of its own for one partition, removed afterwards."""
-    folder = Path(await in_thread(lambda: tempfile.mkdtemp(dir=scratch)))
-    try:
-        yield folder
-    finally:
-        await in_thread(lambda: shutil.rmtree(folder, ignore_errors=True))

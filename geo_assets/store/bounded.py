@@ -32,6 +32,9 @@ async def each(
 
     The first error cancels the rest, and is raised when all have ended.
     """
+    values = list(values)
+    if len(values) < 2:
+        return [await function(value) for value in values]
     pending = enumerate(values)
     results: dict[int, B] = {}
 
@@ -41,7 +44,7 @@ async def each(
 
     try:
         async with asyncio.TaskGroup() as group:
-            for _ in range(limit):
+            for _ in range(min(limit, len(values))):
                 group.create_task(work())
     except BaseExceptionGroup as errors:
         raise errors.exceptions[0] from None

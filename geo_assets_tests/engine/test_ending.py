@@ -95,7 +95,8 @@ DAGSTER = """
         settings = Settings(scratch=Path(sys.argv[1]) / "root", workers=1, memory_bytes=1 << 28)
         async with Engine.open(settings) as engine:
             result = await engine.run(
-                Chunk(id="c", kernel=faulty.modules, spec=faulty.Spec(), predicted_bytes=1))
+                Chunk(id="c", kernel=faulty.modules, spec=faulty.Spec(), predicted_bytes=1),
+                engine.scratch)
         facts = result.facts
         print("facts", "dagster" in facts["modules"], "asyncio" in facts["modules"],
               facts["main_file"], flush=True)

@@ -114,7 +114,7 @@ async def test_a_worker_killed_from_outside(engine):
 
 
 async def test_the_nursery_killed_from_outside(engine):
-    await engine.run(make())
+    await engine.run(make(), engine.scratch)
     nursery = await asyncio.to_thread(lambda: psutil.Process(engine.pool.pids[0]).ppid())
     assert nursery != os.getpid()
 
@@ -192,17 +192,15 @@ async def test_kernels_that_cannot_travel_are_refused(engine):
 async def test_workers_are_recycled(settings):
     recycling = Recycling(chunks=3)
     async with Engine.open(settings, retry=NO_WAIT, preload=(), recycling=recycling) as engine:
-        pids = [(await engine.run(make(number=n))).facts["pid"] for n in range(7)]
+        pids = [(await engine.run(make(number=n), engine.scratch)).facts["pid"] for n in range(7)]
     assert [pids.count(pid) for pid in dict.fromkeys(pids)] == [3, 3, 1]
 
 
 async def test_a_worker_that_grew_is_recycled(settings):
     recycling = Recycling(growth_bytes=20 * MIB)
     async with Engine.open(settings, retry=NO_WAIT, preload=(), recycling=recycling) as engine:
-        pids = [
-            (await engine.run(make(faulty.grow_resting, n, size=15 * MIB))).facts["pid"]
-            for n in range(4)
-        ]
+        chunks = [make(faulty.grow_resting, n, size=15 * MIB) for n in range(4)]
+        pids = [(await engine.run(chunk, engine.scratch)).facts["pid"] for chunk in chunks]
     assert pids[0] == pids[1] != pids[2] == pids[3]
 
 

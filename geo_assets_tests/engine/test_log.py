@@ -112,7 +112,7 @@ def test_ordinary_text_is_kept():
 async def test_records_of_a_worker_carry_run_chunk_and_worker(settings, lines):
     async with Engine.open(settings, preload=()) as engine:
         with log.bind(run="r1", asset="core/scene_tiles"):
-            await engine.run(make(faulty.talk, 7))
+            await engine.run(make(faulty.talk, 7), engine.scratch)
     told = {line["message"]: line for line in lines()}
     assert told["info 7"]["logger"] == "geo_assets.kernels.talk"
     assert told["GDAL says 7"]["logger"] == "geo_assets.worker.rasterio._env"
@@ -127,7 +127,7 @@ async def test_output_is_filed_under_the_chunk_that_made_it(settings, lines):
     async with Engine.open(replace(settings, workers=1), preload=()) as engine:
         for number, day in enumerate(["monday", "tuesday", "wednesday"]):
             with log.bind(partition=day):
-                await engine.run(make(faulty.talk, number))
+                await engine.run(make(faulty.talk, number), engine.scratch)
     output = [line for line in lines() if line["logger"] == "geo_assets.worker.output"]
     seen = {(line["partition"], line["chunk"], line["worker"]) for line in output}
     assert seen == {("monday", "c0", "w1"), ("tuesday", "c1", "w1"), ("wednesday", "c2", "w1")}
@@ -135,7 +135,7 @@ async def test_output_is_filed_under_the_chunk_that_made_it(settings, lines):
 
 async def test_a_flood_of_records_is_cut(settings, lines):
     async with Engine.open(settings, preload=()) as engine:
-        await engine.run(make(faulty.chatter, 1000))
+        await engine.run(make(faulty.chatter, 1000), engine.scratch)
     messages = [line["message"] for line in lines() if "worker" in line]
     assert messages[-1] == "800 more log records left out"
     assert len(messages) == 201

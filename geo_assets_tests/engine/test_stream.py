@@ -25,7 +25,7 @@ def all_busy(engine):
 
 
 async def test_completion_order(engine):
-    await engine.run(make(number=9))
+    await engine.run(make(number=9), engine.scratch)
     slow_first = [make(number=0, seconds=0.5), *(make(number=n) for n in range(1, 6))]
     order = [item.chunk.id async for item in engine.stream(slow_first, stage=facts_of)]
     assert sorted(order) == [f"c{n}" for n in range(6)]
@@ -38,29 +38,20 @@ async def test_files_exist_for_stage_and_are_gone_afterwards(engine):
         return file.path, await asyncio.to_thread(file.path.read_text)
 
     items = await collect(engine, [make(number=n) for n in range(3)], stage=stage)
+    await engine._work.folders.settle()
     for number in range(3):
         path, text = items[f"c{number}"].value
         assert text == f'{{"number": {number}}}'
-        assert not await asyncio.to_thread(path.parent.parent.exists)
+        assert not await asyncio.to_thread(path.exists)
 
 
-async def test_fetch_has_a_folder_and_changes_the_spec(engine):
+async def test_fetch_changes_the_spec(engine):
     async def fetch(chunk):
-        path = engine.inputs / "source.bin"
-        await asyncio.to_thread(path.write_bytes, b"x")
-        return chunk.with_spec(faulty.Spec(number=chunk.spec.number + 100, marker=path))
+        return chunk.with_spec(faulty.Spec(number=chunk.spec.number + 100))
 
-    async def stage(chunk, result):
-        assert await asyncio.to_thread(chunk.spec.marker.exists)
-        return result.facts["number"], chunk.spec.marker
-
-    items = await collect(engine, [make(number=n) for n in range(4)], stage=stage, fetch=fetch)
-    assert [items[f"c{n}"].value[0] for n in range(4)] == [100, 101, 102, 103]
-    folders = {items[f"c{n}"].value[1].parent for n in range(4)}
-    assert len(folders) == 4
+    items = await collect(engine, [make(number=n) for n in range(4)], fetch=fetch)
+    assert [items[f"c{n}"].value["number"] for n in range(4)] == [100, 101, 102, 103]
     assert items["c1"].chunk.spec.number == 1
-    with pytest.raises(LookupError):
-        _ = engine.inputs
 
 
 async def test_the_same_chunk_id_in_two_streams(engine):
@@ -86,7 +77,7 @@ async def test_a_slow_stage_bounds_folders_and_the_source(engine):
     async def stage(chunk, result):
         nonlocal done
         await asyncio.sleep(0.02)
-        folders.append(len(await asyncio.to_thread(list, engine.scratch.iterdir())) - 1)
+        folders.append(len(await asyncio.to_thread(list, (engine.scratch / "work").iterdir())))
         done += 1
         assert taken - done <= 11
 
@@ -133,8 +124,6 @@ async def test_transient_faults_of_fetch_and_stage_are_repeated(engine):
     tries = Counter()
 
     async def fetch(chunk):
-        assert not await asyncio.to_thread(list, engine.inputs.iterdir())
-        await asyncio.to_thread((engine.inputs / "part").touch)
         tries["fetch", chunk.id] += 1
         if tries["fetch", chunk.id] < 3:
             raise TransientError("The network answers", "reset")
@@ -191,11 +180,11 @@ async def test_a_consumer_that_stops_ends_everything_in_flight(engine, how):
     await asyncio.to_thread(wait_until, lambda: not alive(busy), 3)
 
     def left():
-        return [path.name for path in engine.scratch.iterdir()]
+        return [path for path in engine.scratch.rglob("*") if path.is_file()]
 
     if how != "aclose":  # nobody waits for a stream that is merely dropped
-        await asyncio.to_thread(wait_until, lambda: left() == ["tmp"], 5)
-    assert await asyncio.to_thread(left) == ["tmp"]
+        await asyncio.to_thread(wait_until, lambda: not left(), 5)
+    assert not await asyncio.to_thread(left)
     assert engine.budget.waiting == 0
     assert isinstance((await collect(engine, [make()]))["c0"], Done)
 
@@ -210,14 +199,15 @@ async def test_closing_the_engine_ends_its_streams(settings):
     await stream.aclose()
 
 
-async def test_run_keeps_files_until_discard(engine):
-    result = await engine.run(make(number=4))
-    path = result.files[0].path
-    assert await asyncio.to_thread(path.exists)
-    await engine.discard(result)
-    assert not await asyncio.to_thread(path.parent.parent.exists)
-    with pytest.raises(InputError):
-        await engine.run(make(faulty.bad_input))
+async def test_files_of_a_single_chunk_stay_as_long_as_the_folder(engine):
+    async with engine.folder() as folder:
+        results = [await engine.run(make(number=n), folder) for n in range(2)]
+        texts = [await asyncio.to_thread(r.files[0].path.read_text) for r in results]
+        assert texts == ['{"number": 0}', '{"number": 1}']
+        with pytest.raises(InputError):
+            await engine.run(make(faulty.bad_input), folder)
+    await engine._work.folders.settle()
+    assert not await asyncio.to_thread(results[0].files[0].path.exists)
 
 
 async def test_concurrent_streams_share_evenly(engine):

@@ -25,7 +25,7 @@ async def facts(settings, monkeypatch):
     monkeypatch.setenv("MY_DB_PASSWORD", CANARY)
     monkeypatch.setenv("GDAL_NUM_THREADS", "ALL_CPUS")
     async with Engine.open(settings) as engine:
-        result = await engine.run(make(faulty.modules))
+        result = await engine.run(make(faulty.modules), engine.scratch)
         nursery = psutil.Process(result.facts["nursery"])
         yield {**result.facts, "nursery_threads": nursery.num_threads()}
 
@@ -73,7 +73,7 @@ async def test_a_nursery_that_cannot_start_is_an_error_of_the_chunk(settings, mo
     monkeypatch.setattr("sys.executable", "/bin/false")
     async with Engine.open(settings) as engine:
         with pytest.raises(WorkerCrashed, match="process that starts workers"):
-            await asyncio.wait_for(engine.run(make()), 10)
+            await asyncio.wait_for(engine.run(make(), engine.scratch), 10)
 
 
 VRT = """<VRTDataset rasterXSize="1" rasterYSize="1"><VRTRasterBand dataType="Byte" band="1">
@@ -122,7 +122,7 @@ def hostile(spec, workdir) -> KernelResult:
 async def test_no_input_opens_another_file(settings):
     """Both copies of GDAL refuse; ordinary files and warping are not affected."""
     async with Engine.open(settings) as engine:
-        facts = (await engine.run(make(hostile_by_name))).facts
+        facts = (await engine.run(make(hostile_by_name), engine.scratch)).facts
     assert facts["opened"] == []
     assert facts["warped"] > 0
 
@@ -142,7 +142,7 @@ async def test_what_workers_come_from_is_started_ahead_and_ends_unused(settings)
         engine.warm()
         await engine.pool.warm()
         (ahead,) = nurseries()
-        result = await engine.run(make(faulty.modules))
+        result = await engine.run(make(faulty.modules), engine.scratch)
         assert result.facts["nursery"] == ahead.pid
     assert not nurseries()
     async with Engine.open(settings) as engine:
