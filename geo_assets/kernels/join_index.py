@@ -12,20 +12,19 @@ import pyarrow as pa
 import shapely
 
 from geo_assets.errors import ConfigError
-from geo_assets.kernels.join_geometry import decode
 from geo_assets.kernels.join_layer import Layer, Project, hand_back, parse_crs
 from geo_assets.kernels.join_plan import MAX_EDGES
+from geo_assets.kernels.join_seen import see
 from geo_assets.kernels.join_spec import JoinIndexSpec, JoinRule
 from geo_assets.kernels.label_grid import Array, LabelGrid
 from geo_assets.kernels.label_grid_build import build, make_cells
-from geo_assets.kernels.label_grid_edges import Edges, Rings
+from geo_assets.kernels.label_grid_edges import Edges
 from geo_assets.model import JSON, KernelResult, OutputFile
 
 _BATCH_BYTES = 8 << 20
 """Geometry is looked at in batches of about so many bytes: larger temporaries are never reused."""
 _EDGES_PER_ROW = 16
 """A grid pays off from one left row per this many edges."""
-_POLYGONAL = (-1, 3, 6)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,26 +137,19 @@ def _normalise(layer: Layer, project: Project | None, path: Path, most: int) -> 
     """Write the geometry in the join's CRS and look at it once; keep `most` edges at most."""
     schema = pa.schema([("wkb", pa.large_binary())])
     facts = [(np.zeros((0, 4)), np.zeros(0, np.int32), np.zeros(0, bool))]
-    parts: list[Rings] | None = [] if most else None
+    parts: list[Edges] | None = [] if most else None
     held, rows = 0, int(min(max(_BATCH_BYTES / max(layer.bytes_per_row, 1.0), 64), 1 << 15))
     with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, schema) as writer:
         for row, source in layer.geometries(rows):
-            shapes = decode(source, project, layer.path.name)
-            kinds, valid = shapely.get_type_id(shapes), shapely.is_valid(shapes)
-            if project is None and (kinds < 0).sum() == source.null_count:
-                wkb = source.cast(pa.large_binary())
-            else:
-                wkb = pa.array(shapely.to_wkb(shapes), pa.large_binary())
-            writer.write_batch(pa.record_batch([wkb], schema=schema))
-            sizes = shapely.get_num_coordinates(shapes).astype(np.int32)
-            facts.append((shapely.bounds(shapes), sizes, valid))
-            held += int(sizes.sum())
-            if held > most or not np.isin(kinds, _POLYGONAL).all():
+            seen = see(source, project, layer.path.name)
+            writer.write_batch(pa.record_batch([seen.wkb], schema=schema))
+            facts.append((seen.bounds, seen.sizes, seen.valid))
+            held += int(seen.sizes.sum())
+            if held > most or not seen.polygonal:
                 parts = None
             if parts is not None:
-                at = np.flatnonzero(valid & (kinds >= 0))
-                parts.append(Rings.of(shapes[at], at + row))
+                parts.append(Edges.of(seen.rings(row)))
     bounds, sizes, valid = (np.concatenate(part) for part in zip(*facts, strict=True))
-    edges = Edges.of(parts) if parts else None
+    edges = Edges.join(parts) if parts else None
     girth = np.zeros(len(sizes)) if edges is None else edges.girth(len(sizes))
     return _Found(bounds=bounds, sizes=sizes, valid=valid, girth=girth, edges=edges)

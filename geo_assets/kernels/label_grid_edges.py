@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import shapely
 
-from geo_assets.kernels.label_grid import Array
+from geo_assets.kernels.label_grid import Array, spread
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +37,21 @@ class Rings:
             turn=np.where(shapely.is_ccw(rings) == shell, 1, -1).astype(np.int8),
         )
 
+    @classmethod
+    def merge(cls, one: Rings, other: Rings) -> Rings:
+        """The rings of both, which are of different polygons."""
+        if not len(one.counts) or not len(other.counts):
+            return one if len(one.counts) else other
+        counts, polygon, turn = (
+            np.concatenate([getattr(one, name), getattr(other, name)])
+            for name in ("counts", "polygon", "turn")
+        )
+        order = np.argsort(polygon, kind="stable")
+        _, at = spread((np.cumsum(counts) - counts)[order], counts[order])
+        vertices = np.concatenate([one.vertices, other.vertices], axis=1).take(at, axis=1)
+        return cls(vertices=vertices, counts=counts[order], polygon=polygon[order],
+                   turn=turn[order])  # fmt: skip
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Edges:
@@ -58,32 +73,37 @@ class Edges:
     """(rings,): the longer side of the ring's box."""
 
     @classmethod
-    def of(cls, parts: Sequence[Rings]) -> Edges:
-        """The edges of several parts, which ascend."""
-        none = Rings.of(np.zeros(0, object), np.zeros(0, np.intp))
-        fields = ("counts", "polygon", "turn")
-        counts, polygon, turn = (
-            np.concatenate([getattr(none, name), *(getattr(part, name) for part in parts)])
-            for name in fields
-        )
-        vertices = np.concatenate([none.vertices, *(part.vertices for part in parts)], axis=1)
+    def of(cls, rings: Rings) -> Edges:
+        """The edges of some rings."""
+        counts, (x, y) = rings.counts, rings.vertices
         ends = np.cumsum(counts)
-        steps = [np.abs(np.diff(axis)) for axis in vertices]
-        moves = (steps[0] > 0) | (steps[1] > 0)
-        moves[ends[:-1] - 1] = False  # from the end of a ring to the start of the next one
-        first = ends - counts
-        size = [
-            np.maximum.reduceat(axis, first) - np.minimum.reduceat(axis, first) if len(first)
-            else np.zeros(0) for axis in vertices
-        ]  # fmt: skip
+        first, joints = ends - counts, ends[:-1] - 1  # from a ring to the next there is no edge
+        wide, tall = np.abs(np.diff(x)), np.abs(np.diff(y))
+        wide[joints] = tall[joints] = 0.0
+        sides = [np.maximum.reduceat(axis, first) - np.minimum.reduceat(axis, first)
+                 for axis in (x, y) if len(first)]  # fmt: skip
         return cls(
-            vertices=vertices,
-            start=np.flatnonzero(moves).astype(np.int32),
-            polygon=np.repeat(polygon, counts),
-            turn=np.repeat(turn, counts),
-            length=sum(float(step.sum() - step[ends[:-1] - 1].sum()) for step in steps),
-            ring_polygon=polygon,
-            ring_size=np.maximum(*size),
+            vertices=rings.vertices,
+            start=np.flatnonzero((wide > 0) | (tall > 0)).astype(np.int32),
+            polygon=np.repeat(rings.polygon, counts),
+            turn=np.repeat(rings.turn, counts),
+            length=float(wide.sum() + tall.sum()),
+            ring_polygon=rings.polygon,
+            ring_size=np.maximum(*sides) if sides else np.zeros(0),
+        )
+
+    @classmethod
+    def join(cls, parts: Sequence[Edges]) -> Edges:
+        """The edges of several parts, which ascend."""
+        first = np.cumsum([0, *(part.vertices.shape[1] for part in parts)], dtype=np.int32)
+        return cls(
+            vertices=np.concatenate([part.vertices for part in parts], axis=1),
+            start=np.concatenate([p.start + n for p, n in zip(parts, first[:-1], strict=True)]),
+            polygon=np.concatenate([part.polygon for part in parts]),
+            turn=np.concatenate([part.turn for part in parts]),
+            length=sum(part.length for part in parts),
+            ring_polygon=np.concatenate([part.ring_polygon for part in parts]),
+            ring_size=np.concatenate([part.ring_size for part in parts]),
         )
 
     def girth(self, polygons: int) -> Array:

@@ -11,12 +11,24 @@ import pytest
 import shapely
 from hypothesis import given, settings
 
+from geo_assets.rules import plain as module
 from geo_assets.rules.found import Metric
-from geo_assets.rules.plain import MOST_VERTICES, Plain, plain_polygons
+from geo_assets.rules.plain import (
+    MOST_VERTICES,
+    STAR_VERTICES,
+    Plain,
+    plain_polygons,
+    plain_vertices,
+)
 from geo_assets.rules.shape import blameless, shape_defects
 from geo_assets.rules.topology import ShapeRules
 from geo_assets.rules.validity import is_sound
 from geo_assets.rules.wkb import read_wkb
+
+
+@pytest.fixture(autouse=True)
+def _edges_of_few_rings_are_compared_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_WORTH", 1)
 
 
 def column(shapes: list, **how: object) -> pa.Array:
@@ -38,10 +50,16 @@ def holds(wkb: pa.Array) -> Plain:
     parts = shapely.get_parts(shapes)
     slim = shapely.remove_repeated_points(parts)
     assert (shapely.get_num_coordinates(slim) == shapely.get_num_coordinates(parts)).all()
+    assert (shapely.get_num_coordinates(shapes) == plain.vertices[plain.certain]).all()
+    xy = plain_vertices(wkb, plain, np.flatnonzero(plain.certain))
+    assert np.array_equal(xy.T, shapely.get_coordinates(shapes))
     assert (shapely.get_type_id(shapes) == np.where(plain.multi[plain.certain], 6, 3)).all()
     assert (shapely.is_ccw(shapely.get_exterior_ring(parts)) == plain.ccw[plain.certain]).all()
     assert np.array_equal(shapely.bounds(shapes), plain.bounds[plain.certain])
-    assert plain.area[plain.certain] == pytest.approx(shapely.area(shapes), rel=1e-6)
+    area, border = shapely.area(shapes), plain.border[plain.certain]
+    with np.errstate(over="ignore"):
+        slack = 1e-6 * area + 1e-13 * border**2
+    assert (np.abs(plain.area[plain.certain] - area) <= slack).all()
     assert (plain.border[plain.certain] >= shapely.length(shapes) * (1 - 1e-9)).all()
     return plain
 
@@ -53,7 +71,7 @@ def star(turns: int, points: int = 11) -> list:
     return [*map(tuple, xy), tuple(xy[0])]
 
 
-@pytest.mark.parametrize("count", [3, 4, 9, MOST_VERTICES - 1])
+@pytest.mark.parametrize("count", [3, 4, 9, STAR_VERTICES - 1, STAR_VERTICES, MOST_VERTICES - 1])
 @pytest.mark.parametrize("turn", [1, -1])
 def test_a_convex_polygon_is_certain(count: int, turn: int) -> None:
     shape = shapely.Polygon(star(turn, count))
@@ -81,7 +99,9 @@ LEFT = {
     "cut off": b"\1\3",
     "open": ring([(0, 0), (1, 0), (1, 1), (0, 1)]),
     "repeated": ring([(0, 0), (1, 0), (1, 0), (1, 1), (0, 0)]),
-    "boomerang": ring([(0, 0), (9, 0), (9, 9), (8.9, 0.1), (0, 0)]),
+    "bow tie": ring([(0, 0), (9, 9), (9, 0), (0, 9), (0, 0)]),
+    "spike": ring([(0, 0), (4, 0), (8, 0), (4, 0), (4, 4), (0, 0)]),
+    "spike at its end": ring([(0, 0), (4, 0), (4, 4), (-4, -4), (0, 0)]),
     "nan": ring([(0, 0), (1, np.nan), (1, 1), (0, 0)]),
     "infinite": ring([(0, 0), (np.inf, 0), (1, 1), (0, 0)]),
     "huge": ring([(-1e308, 0), (1e308, 0), (1e308, 1e308), (-1e308, 0)]),
@@ -96,6 +116,56 @@ LEFT = {
     "line": shapely.to_wkb(shapely.LineString(SQUARE.exterior)),
     "long": shapely.to_wkb(shapely.Polygon(star(1, MOST_VERTICES))),
 }
+
+
+@pytest.mark.parametrize("places", [(0.0, 0.0), (5.5e6, 4e5)])
+@pytest.mark.parametrize("count", [8, 16, 17, 40, 97, 200, 508])
+def test_a_ring_that_is_not_seen_whole_is_compared(count: int, places: tuple) -> None:
+    """A comb; at each place its ring may begin, and with a tooth that reaches the next one."""
+    teeth = np.arange(count // 2)
+    comb = np.column_stack([np.repeat(teeth, 2), np.tile([0.0, 5.0], len(teeth))]) + 0.25
+    xy = np.vstack([comb, [[len(teeth), -1], [-1, -1]]]) + places
+    rings = [[*np.roll(xy, turn, axis=0)] for turn in range(0, len(xy), max(1, len(xy) // 20))]
+    wkb = pa.array([ring([*xy, xy[0]]) for xy in rings] * 2, pa.binary())
+    assert holds(wkb).certain.all()
+    for at, to in ((1, 3), (len(xy) - 4, 2)):
+        touching = xy.copy()
+        touching[at] = xy[to]
+        pair = [ring([*map(tuple, s), tuple(s[0])]) for s in (touching, touching[::-1], xy)]
+        certain = plain_polygons(pa.array(pair, pa.binary())).certain
+        assert certain.tolist() == [False, False, True]
+
+
+@st.composite
+def walks(draw: st.DrawFn) -> list:
+    """Rings of any number of vertices with folds at all scales; some cross themselves."""
+    rng = np.random.default_rng(draw(st.integers(0, 2**32)))
+    xy = np.array([[0, 0], [4, 0], [4, 4], [0, 4], [0, 0]], float)
+    rough = draw(st.sampled_from([0.1, 0.3, 0.6]))
+    for _ in range(draw(st.integers(1, 6))):
+        step = np.diff(xy, axis=0)
+        side = step[:, ::-1] * [1, -1] * rng.uniform(-rough, rough, (len(step), 1))
+        middle = (xy[:-1] + xy[1:]) / 2 + side
+        xy = np.vstack([np.stack([xy[:-1], middle], axis=1).reshape(-1, 2), xy[:1]])
+    kept = rng.random(len(xy) - 1) < draw(st.sampled_from([0.8, 1.0]))
+    kept[:3] = True
+    return [*map(tuple, xy[:-1][kept]), tuple(xy[0])]
+
+
+@settings(max_examples=60, deadline=None)
+@given(rings=st.lists(walks(), min_size=1, max_size=12))
+def test_rings_with_folds_are_certain_if_and_only_if_they_are_valid(rings: list) -> None:
+    wkb = pa.array([ring(xy) for xy in rings], pa.binary())
+    assert holds(wkb).certain.tolist() == shapely.is_valid(read_wkb(wkb)).tolist()
+
+
+def test_few_rings_are_left_to_geos(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_WORTH", 400)
+    shape = shapely.Polygon(star(1, 96))
+    assert [plain_polygons(column([shape] * n)).certain.tolist() for n in (2, 5)] == [
+        [False] * 2,
+        [True] * 5,
+    ]
 
 
 @pytest.mark.parametrize("kind", LEFT)

@@ -15,7 +15,7 @@ from geo_assets.kernels.label_grid_edges import Edges, Rings
 
 def grid_of(polygons, points=1000):
     polygons = np.asarray(polygons, object)
-    edges = Edges.of([Rings.of(polygons, np.arange(len(polygons)))])
+    edges = Edges.of(Rings.of(polygons, np.arange(len(polygons))))
     return build(edges, make_cells(shapely.bounds(polygons), points, edges))
 
 
@@ -188,7 +188,7 @@ def test_a_grid_stays_small_whatever_the_edges():
     rng = np.random.default_rng(4)
     triangles = shapely.polygons(rng.random((300, 3, 2)) * 1e6)
     triangles = triangles[shapely.is_valid(triangles)]
-    edges = Edges.of([Rings.of(triangles, np.arange(len(triangles)))])
+    edges = Edges.of(Rings.of(triangles, np.arange(len(triangles))))
     cells = make_cells(shapely.bounds(triangles), 10**9, edges)
     depth = shapely.area(shapely.box(*shapely.bounds(triangles).T)).sum() / (cells.dx * cells.dy)
     assert depth <= 1.1 * 2**25
