@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import shutil
@@ -12,13 +13,14 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, redirect_stdout
 from pathlib import Path
 from typing import Any, TypeVar
 
 import psutil
 import pytest
 import yaml
+from dagster._grpc.client import DagsterGrpcClient
 
 from geo_assets.partitions import RANGE_END, RANGE_START
 from geo_assets_tests.conftest import free_port
@@ -162,7 +164,7 @@ class Service:
 
 @contextmanager
 def serving(folder: Path, module: str, variables: Mapping[str, str]) -> Iterator[Service]:
-    """Start the three processes on the repository's own `dagster.yaml`; once more, too."""
+    """Start the three processes as the units of `deploy/` do; once more, too, on the same home."""
     home = folder / "home"
     home.mkdir(exist_ok=True)
     shutil.copy(REPOSITORY / "dagster.yaml", home)
@@ -187,9 +189,21 @@ def serving(folder: Path, module: str, variables: Mapping[str, str]) -> Iterator
             )  # fmt: skip
             stack.callback(_end, process)
             processes.append(process)
+            if not number:
+                _until_it_answers(code, process)
         service = Service(web, processes)
         service.until("the code location", lambda: _loaded(service))
         yield service
+
+
+def _until_it_answers(port: int, process: subprocess.Popen[bytes]) -> None:
+    client = DagsterGrpcClient(port=port, host="127.0.0.1")
+    deadline = time.monotonic() + PATIENCE_S
+    with redirect_stdout(io.StringIO()):  # where the client tells that it waits
+        while client.health_check_query() != "SERVING":
+            assert process.poll() is None, "the code server has ended"
+            assert time.monotonic() < deadline, "waited too long for the code server"
+            time.sleep(0.3)
 
 
 def _loaded(service: Service) -> bool:
@@ -201,7 +215,8 @@ def _loaded(service: Service) -> bool:
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    process.send_signal(signal.SIGINT)
+    """Tell all processes of a unit, as systemd does."""
+    os.killpg(process.pid, signal.SIGINT)
     try:
         process.wait(20)
     except subprocess.TimeoutExpired:

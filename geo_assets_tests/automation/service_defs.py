@@ -17,15 +17,14 @@ from geo_assets.automation import jobs, scenes
 from geo_assets.checks.body import CheckRule, make_checks
 from geo_assets.grids import SquareGrid
 from geo_assets_tests.automation import small_defs
+from geo_assets_tests.automation.small_defs import CELLS, IN_FIVES, REGIONS
 
 scenes.EVERY_S = 2
 jobs.DAILY_CRON = "* * * * *"
-IN_FIVES = ("core", "in_fives")
-CELLS = ("core", "cells")
 TABLE = dg.MultiPartitionsDefinition(
     {
         "date": dg.DailyPartitionsDefinition(start_date="2024-01-01"),
-        "region": dg.StaticPartitionsDefinition(["north", "middle", "south"]),
+        "region": dg.StaticPartitionsDefinition(REGIONS),
     }
 )
 

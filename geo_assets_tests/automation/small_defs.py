@@ -23,6 +23,8 @@ from geo_assets_tests.automation.small_kernel import Text, inspect, write
 
 NUMBER = int(os.environ.get("SMALL_PARTITIONS", "10"))
 SECONDS = float(os.environ.get("SMALL_SECONDS", "0"))
+TEXTS, IN_FIVES, CELLS = ("core", "texts"), ("core", "in_fives"), ("core", "cells")
+REGIONS = ["north", "middle", "south"]
 KEYS = [f"p{number:05}" for number in range(NUMBER)]
 PARTITIONS = dg.StaticPartitionsDefinition(KEYS)
 
@@ -66,7 +68,7 @@ async def look(artifact, store, folder: Path) -> Sequence[Chunk]:
 
 
 texts = recipe_asset(
-    ("core", "texts"), partial(plan_texts, ("core", "texts")), description="Texts.", kinds=set(),
+    TEXTS, partial(plan_texts, TEXTS), description="Texts.", kinds=set(),
     partitions=PARTITIONS,
 )  # fmt: skip
 checks = make_checks(

@@ -2,31 +2,23 @@
 
 from __future__ import annotations
 
-import os
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import dagster as dg
-import numpy as np
 import psutil
 import pytest
-import rasterio
 from dagster._core.storage.compute_log_manager import ComputeIOType
 
 from geo_assets.partitions import RANGE_END, RANGE_START
+from geo_assets_tests.automation import by_itself
 from geo_assets_tests.automation import service as api
-from geo_assets_tests.automation.service import Service, serving
-from geo_assets_tests.automation.small_defs import KEYS
+from geo_assets_tests.automation.service import serving
+from geo_assets_tests.automation.small_defs import CELLS, IN_FIVES, KEYS, REGIONS, TEXTS
 
-TEXTS, CELLS = ("core", "texts"), ("core", "cells")
 BAD = KEYS[7]
-REGIONS = ["north", "middle", "south"]
 RECTANGLE = [f"2026-06-0{day}|{region}" for day in (2, 3) for region in REGIONS[:2]]
 BAD_CELL = RECTANGLE[1]
-SENSOR = {
-    "repositoryName": "__repository__", "repositoryLocationName": api.LOCATION,
-    "sensorName": "scenes_sensor",
-}  # fmt: skip
 
 
 @pytest.fixture
@@ -59,7 +51,7 @@ def source(tmp_path) -> Path:
     for key in [*KEYS, *RECTANGLE, *_around_now()]:
         (folder / key).write_text("poison" if key in (BAD, BAD_CELL) else f"text of {key}")
     (folder / "scenes" / "notes.txt").write_text("no scene")
-    deliver(folder, "2026-06-01")
+    by_itself.deliver(folder, "2026-06-01")
     return folder
 
 
@@ -69,38 +61,30 @@ def _around_now() -> list[str]:
     return [f"{day:%Y-%m-%d}|{region}" for day in days for region in REGIONS]
 
 
-def deliver(folder: Path, scene: str) -> None:
-    """A scene that has not changed for a while."""
-    path = folder / "scenes" / f"{scene}.tif"
-    place = rasterio.Affine(10, 0, 500000, 0, -10, 5500000)
-    options = {"driver": "GTiff", "width": 64, "height": 64, "count": 1, "dtype": "uint8",
-               "crs": "EPSG:32633", "transform": place}  # fmt: skip
-    with rasterio.open(path, "w", **options) as file:
-        file.write(np.full((1, 64, 64), 7, "uint8"))
-    os.utime(path, (1_700_000_000, 1_700_000_000))
-
-
 @pytest.mark.timeout(600)
 @pytest.mark.filterwarnings("ignore")
 def test_backfills_rectangles_termination_and_what_runs_by_itself(tmp_path, variables, source):
     module = "geo_assets_tests.automation.service_defs"
     with serving(tmp_path, module, variables) as service, dg.DagsterInstance.get() as instance:
         backfill = service.backfill(TEXTS, KEYS)
-        in_fives = service.backfill(("core", "in_fives"), KEYS)
+        in_fives = service.backfill(IN_FIVES, KEYS)
         _one_run_in_which_one_partition_fails(service, instance, backfill)
         _runs_of_five(service, instance, in_fives)
         (source / BAD).write_text("antidote")
         _a_retry_does_only_what_failed(service, instance, backfill)
         _a_rectangle_is_one_run(service, instance, source)
-        _nothing_runs_until_it_is_switched_on(service, instance)
+        by_itself.nothing_runs_until_it_is_switched_on(service, instance)
+        interrupted = _a_run_is_at_work(service, tmp_path, source)
+    (source / KEYS[-1]).write_text("quick")
     with (
         serving(tmp_path, module, variables | {"GEO_ASSETS_AUTOMATION": "on"}) as service,
         dg.DagsterInstance.get() as instance,
     ):
-        _all_is_switched_on(service)
-        _the_sensor_ingests(service, instance, source)
+        _it_is_started_once_more(service, instance, interrupted, tmp_path)
+        by_itself.all_is_switched_on(service)
+        by_itself.the_sensor_ingests(service, instance, source)
         _termination_keeps_what_is_committed(service, instance, tmp_path, source)
-        _a_day_that_is_over_is_made_once(service, instance)
+        by_itself.a_day_that_is_over_is_made(service, instance)
         _the_output_of_steps_is_in_the_bucket(instance)
         _records_are_in_postgres(variables["DAGSTER_POSTGRES_URL"], instance)
 
@@ -125,7 +109,7 @@ def _runs_of_five(service, instance, backfill) -> None:
         for run in runs_of(instance, backfill)
     }
     assert ranges == {(KEYS[0], KEYS[4]): "SUCCESS", (KEYS[5], KEYS[9]): "FAILURE"}
-    assert service.partitions("core", "in_fives") == (len(KEYS) - 1, 1)
+    assert service.partitions(*IN_FIVES) == (len(KEYS) - 1, 1)
 
 
 def _a_retry_does_only_what_failed(service, instance, backfill) -> None:
@@ -164,69 +148,38 @@ def _a_rectangle_is_one_run(service, instance, source) -> None:
     assert sorted(days["secondaryDim"]["succeededPartitions"]) == sorted(REGIONS[:2])
 
 
-def _nothing_runs_until_it_is_switched_on(service, instance) -> None:
-    """The daemon has looked at sensors and schedules all the time; the UI then starts one."""
-    assert {"SENSOR", "SCHEDULER"} <= set(instance.get_daemon_heartbeats())
-    found = service.automation()
-    assert {"scenes_sensor", "daily_cells_schedule", "daily_cells_nightly"} <= set(found)
-    assert set(found.values()) == {("STOPPED", 0)}
-    by_sensor = dg.RunsFilter(tags={"dagster/sensor_name": "scenes_sensor"})
-    assert instance.get_runs(by_sensor) == []
-
-    assert service.ask(api.START_SENSOR, selector=SENSOR)["__typename"] == "Sensor"
-    (run,) = service.until("a run", lambda: instance.get_runs(by_sensor))
-    assert service.run_ended(run.run_id) == "SUCCESS"
-    assert _ingested(instance) == {"2026-06-01"}
-    assert service.ask(api.RESET_SENSOR, selector=SENSOR)["__typename"] == "Sensor"
-    found = service.automation()
-    assert found.pop("scenes_sensor")[0] == "STOPPED"
-    assert set(found.values()) == {("STOPPED", 0)}
+def _again(tmp_path) -> set[str]:
+    """The partitions that were committed a second time."""
+    root = tmp_path / "store" / "core" / "in_fives"
+    return {path.parts[-3] for path in root.rglob("000000000002.json")}
 
 
-def _all_is_switched_on(service) -> None:
-    assert {status for status, _ in service.automation().values()} == {"RUNNING"}
+def _a_run_is_at_work(service, tmp_path, source) -> str:
+    """It waits for its last partition when the deployment is stopped."""
+    for key in KEYS:
+        (source / key).write_text("slow" if key == KEYS[-1] else f"changed text of {key}")
+    run: str = service.launch("all_in_fives", KEYS[0], KEYS[-1], IN_FIVES)
+    service.until("commits", lambda: len(_again(tmp_path)) >= 4)
+    return run
 
 
-def _a_day_that_is_over_is_made_once(service, instance) -> None:
-    """The schedule is due every minute; one that is due again for the same day starts nothing."""
-
-    def runs() -> list[dg.DagsterRun]:
-        tags = {"dagster/schedule_name": "daily_cells_schedule"}
-        return instance.get_runs(dg.RunsFilter(tags=tags))
-
-    (run, *_) = service.until("the schedule", runs)
-    assert service.run_ended(run.run_id) == "SUCCESS"
-    day = run.tags["dagster/run_key"]
-    assert (run.tags[RANGE_START], run.tags[RANGE_END]) == (f"{day}|north", f"{day}|south")
-    made = instance.get_materialized_partitions(dg.AssetKey(CELLS))
-    assert made >= {f"{day}|{region}" for region in REGIONS}
-    assert len({item.tags["dagster/run_key"] for item in runs()}) == len(runs())
-
-
-def _ingested(instance) -> set[str]:
-    """The scenes of which there are tiles."""
-    return instance.get_materialized_partitions(dg.AssetKey(["core", "scene_tiles"]))
-
-
-def _the_sensor_ingests(service: Service, instance, source) -> None:
-    deliver(source, "2026-06-02")
-    both = {"2026-06-01", "2026-06-02"}
-    service.until("the second scene", lambda: _ingested(instance) == both)
-    (source / "scenes" / "2026-06-01.tif").unlink()
-
-    def observed() -> bool:
-        scenes = dg.AssetKey(["raw", "scenes"])
-        return bool(instance.fetch_observations(scenes, limit=1).records)
-
-    service.until("the deletion", observed)
-    state = service.ask(api.SENSOR, selector=SENSOR)["sensorState"]
-    assert state["status"] == "RUNNING"
-    ticks = state["ticks"]
-    assert len(ticks) > 3
-    said = [event["message"] for tick in ticks for event in tick["logEvents"]["events"]]
-    assert len([text for text in said if "not a scene" in text and "notes.txt" in text]) == 1
-    assert len([text for text in said if "deleted at the source" in text]) == 1
-    assert len([run for tick in ticks for run in tick["runIds"]]) == 2
+def _it_is_started_once_more(service, instance, run, tmp_path) -> None:
+    """What it had committed is told and not made again."""
+    key = dg.AssetKey(IN_FIVES)
+    children = dg.RunsFilter(tags={"dagster/parent_run_id": run})
+    (retry,) = service.until("the retry", lambda: instance.get_runs(children))
+    assert service.run_ended(retry.run_id) == "SUCCESS"
+    assert service.partitions(*IN_FIVES) == (len(KEYS), 0)
+    events = instance.fetch_materializations(key, limit=100).records
+    told = {event.partition_key for event in events if event.run_id == run}
+    made = {
+        event.partition_key
+        for event in events
+        if event.run_id == retry.run_id
+        and event.asset_materialization.metadata["geo_assets/outcome"].value == "made"
+    }
+    assert len(told) >= 4
+    assert (told | made, told & made) == (set(KEYS), set())
 
 
 def _termination_keeps_what_is_committed(service, instance, tmp_path, source) -> None:
