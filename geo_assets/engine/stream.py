@@ -20,6 +20,7 @@ from collections.abc import (
     Awaitable,
     Callable,
     Iterable,
+    Sequence,
 )
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
@@ -76,6 +77,9 @@ async def stream(
     Raises:
         Exception: What the source of the chunks raised.
     """
+    if isinstance(chunks, Sequence) and len(chunks) == 1:
+        yield await _alone(chunks[0], work, stages)
+        return
     results: asyncio.Queue[Done[T] | Lost | None] = asyncio.Queue()
     room = asyncio.Semaphore(work.folder_limit)
     pipeline = asyncio.create_task(_pipeline(chunks, work, stages, results, room))
@@ -114,14 +118,26 @@ async def _pipeline(
 async def _one(
     chunk: Chunk, work: Work, stages: Stages[T], results: asyncio.Queue[Done[T] | Lost | None]
 ) -> None:
+    results.put_nowait(await _outcome(chunk, work, stages))
+
+
+async def _alone(chunk: Chunk, work: Work, stages: Stages[T]) -> Done[T] | Lost:
+    """The only chunk of a stream: it needs no task of its own, the consumer's is cancelled."""
+    task: Any = asyncio.current_task()
+    work.pipelines.add(task)
+    try:
+        return await _outcome(chunk, work, stages)
+    finally:
+        work.pipelines.discard(task)
+
+
+async def _outcome(chunk: Chunk, work: Work, stages: Stages[T]) -> Done[T] | Lost:
     with log.bind(chunk=chunk.id):
-        item: Done[T] | Lost
         try:
-            item = Done(chunk=chunk, value=await work.through(chunk, stages.stage, stages.fetch))
+            return Done(chunk=chunk, value=await work.through(chunk, stages.stage, stages.fetch))
         except Exception as error:  # noqa: BLE001 - one bad chunk fails alone, and is handed out
-            item = Lost(chunk=chunk, error=error)
             work.note_loss(error)
-        results.put_nowait(item)
+            return Lost(chunk=chunk, error=error)
 
 
 async def _iterate(chunks: Iterable[Chunk] | AsyncIterable[Chunk]) -> AsyncIterator[Chunk]:

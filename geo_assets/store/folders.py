@@ -5,12 +5,17 @@ from __future__ import annotations
 
 import os
 import threading
-from stat import S_ISLNK
+import time
+from stat import S_ISDIR, S_ISLNK
 
 from geo_assets.store.bounded import Recent
 
 _REMEMBERED = 4096
 """Folders whose names are known to be safe; a forgotten one is only flushed again."""
+
+
+_BELIEVED_S = 1.0
+"""How long a folder is taken for one without looking."""
 
 
 class Folders:
@@ -98,15 +103,34 @@ def flush_folder(folder: str) -> None:
         os.close(descriptor)
 
 
-def has_link(root: str, way: str) -> bool:
-    """Whether anything on the way from `root`, which ends with `/`, is a symbolic link."""
-    end = len(root) - 1
-    while end < len(way):
-        end = way.find("/", end + 1)
-        end = len(way) if end < 0 else end
-        try:
-            if S_ISLNK(os.lstat(way[:end]).st_mode):
+class Ways:
+    """Which ways below one root lead through a symbolic link; any thread may ask.
+
+    One small partition asks some twenty times for the same few folders, so a folder that is none
+    is believed to be none for a moment.
+    """
+
+    def __init__(self, root: str) -> None:
+        self._start = len(root) - 1
+        self._seen: Recent[str, float] = Recent(_REMEMBERED)
+        self._guard = threading.Lock()
+
+    def has_link(self, way: str) -> bool:
+        """Whether anything below the root, on the way and at its end, is a symbolic link."""
+        end, now = self._start, time.monotonic()
+        while end < len(way):
+            end = way.find("/", end + 1)
+            end = len(way) if end < 0 else end
+            here = way[:end]
+            if self._seen.get(here, 0.0) > now:
+                continue
+            try:
+                mode = os.lstat(here).st_mode
+            except (FileNotFoundError, NotADirectoryError):
+                return False
+            if S_ISLNK(mode):
                 return True
-        except (FileNotFoundError, NotADirectoryError):
-            return False
-    return False
+            if S_ISDIR(mode):
+                with self._guard:
+                    self._seen[here] = now + _BELIEVED_S
+        return False

@@ -27,7 +27,7 @@ from typing import TypeVar
 
 from geo_assets.errors import ConfigError, GeoAssetsError, InputError, TransientError
 from geo_assets.store.files import fill_file
-from geo_assets.store.folders import Folders, flush_folder, has_link
+from geo_assets.store.folders import Folders, Ways, flush_folder
 from geo_assets.store.objects import ObjectMeta
 from geo_assets.store.paths import checked_path, is_spare
 from geo_assets.store.threads import in_thread
@@ -62,6 +62,7 @@ class LocalObjects:
         self.uri = str(self._root)
         self._inner = f"{self.uri.rstrip('/')}/"
         self._folders = Folders(self.uri)
+        self._ways = Ways(self._inner)
         self._ready = False
 
     def __repr__(self) -> str:
@@ -176,7 +177,7 @@ class LocalObjects:
         """The file of a path, which lies below the root also after symbolic links."""
         file = self._inner + checked_path(path, self.uri)
         way = file if follow else os.path.dirname(file)
-        if has_link(self._inner, way):
+        if self._ways.has_link(way):
             real = os.path.realpath(way)
             if real != self.uri and not real.startswith(self._inner):
                 raise InputError(
