@@ -171,7 +171,7 @@ class LocalObjects:
         return self._root / checked_path(path, self.uri)
 
     def address(self, path: str) -> str:
-        return str(self._root / path)
+        return self._inner + path
 
     def _inside(self, path: str, *, follow: bool = True) -> Path:
         """The file of a path, which lies below the root also after symbolic links."""

@@ -257,3 +257,16 @@ async def test_the_budget_bounds_what_runs_together(engine):
     await collect(engine, [make(number=n, mib=250, seconds=0.03) for n in range(5)])
     assert most == 1
     assert engine.budget.peak <= 400 * MIB
+
+
+async def test_closing_the_engine_ends_a_stream_of_one_chunk(settings):
+    async def consume(engine):
+        async for _ in engine.stream([make(faulty.hang)], stage=facts_of):
+            pass
+
+    async with Engine.open(settings, preload=()) as engine:
+        task = asyncio.create_task(consume(engine))
+        await until(lambda: engine.pool.pids)
+        pids = engine.pool.pids
+    assert task.cancelled()
+    assert not alive(pids)
