@@ -29,7 +29,11 @@ from geo_assets.model import KernelResult
 
 _LOG_RECORDS = 200
 _TEXT_LIMIT = 4000
-_TRIM_ABOVE = 32 << 20
+_TRIM_ABOVE = 8 << 20
+_REUSED = 32 << 20  # larger arrays are handed back when they are freed: glibc allows no more
+_HELD = 64 << 20
+_M_TRIM_THRESHOLD = -1
+_M_MMAP_THRESHOLD = -3
 _PR_SET_PDEATHSIG = 1
 _PR_SET_NAME = 15
 
@@ -57,6 +61,7 @@ def main(channel_fd: int, output_fd: int, parent: int) -> NoReturn:
         parent: Process id that must stay alive; 0 skips the check.
     """
     _die_with(parent)
+    _reuse_memory()
     os.dup2(output_fd, 1)
     os.dup2(output_fd, 2)
     os.close(output_fd)
@@ -93,6 +98,20 @@ def _die_with(parent: int) -> None:
             Path("/proc/self/oom_score_adj").write_text("800", encoding="ascii")
     if parent and os.getppid() != parent:
         os._exit(0)
+
+
+def _reuse_memory() -> None:
+    """Let the arrays of a chunk get the memory of those before.
+
+    By itself glibc hands memory back at once when an array is freed, and the kernel has to clear
+    it for the next one: of a join that was a tenth of all CPU time. At the end of a chunk all of
+    it is handed back.
+    """
+    if sys.platform == "linux":
+        with contextlib.suppress(AttributeError):  # a C library without it
+            libc = ctypes.CDLL(None)
+            libc.mallopt(_M_MMAP_THRESHOLD, _REUSED)
+            libc.mallopt(_M_TRIM_THRESHOLD, _HELD)
 
 
 def _watch(fd: int) -> None:

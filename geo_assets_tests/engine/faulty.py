@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import logging
 import os
+import resource
 import signal
 import sys
 import threading
@@ -189,6 +190,16 @@ def modules(spec: Spec, workdir: Path) -> KernelResult:
             "nursery": os.getppid(),
         }
     )
+
+
+def page_faults(spec: Spec, workdir: Path) -> KernelResult:
+    """Make and free the same arrays again and again; how many pages the kernel had to clear."""
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(spec.number):
+        arrays = [b"x" * spec.size for _ in range(6)]
+        del arrays
+    faults = resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+    return KernelResult(facts={"pages": faults})
 
 
 def grow_resting(spec: Spec, workdir: Path) -> KernelResult:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import resource
 from pathlib import Path
 
 import psutil
@@ -14,7 +15,7 @@ from geo_assets.engine.sandbox import SAFE_ENVIRONMENT, worker_environment
 from geo_assets.errors import WorkerCrashed
 from geo_assets.model import KernelResult
 from geo_assets_tests.engine import faulty
-from geo_assets_tests.engine.conftest import collect, make
+from geo_assets_tests.engine.conftest import MIB, collect, make
 
 CANARY = "canary-5f3a"
 
@@ -41,6 +42,13 @@ async def test_environment_and_imports(facts):
     assert facts["threads"] == 2  # the main one and the one that watches the engine
     assert facts["nursery_threads"] == 1  # a fork of several threads is not safe
     assert Path(facts["environ"]["TMPDIR"]).name == "tmp"
+
+
+async def test_memory_is_reused_within_a_chunk(engine):
+    """Not given back with every array, for the kernel to clear it again."""
+    size, rounds = 4 * MIB, 20
+    result = await engine.run(make(faulty.page_faults, rounds, size=size, mib=64), engine.scratch)
+    assert result.facts["pages"] < 3 * 6 * size / resource.getpagesize()
 
 
 def test_the_environment_function():
