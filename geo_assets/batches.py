@@ -15,7 +15,7 @@ T = TypeVar("T")
 WAITING = 500
 """Items that wait to be stored; then those who make more wait too."""
 
-GATHER_S = 0.25
+GATHER_S = 0.5
 """How long an item waits for company, seconds."""
 
 

@@ -8,7 +8,7 @@ of Dagster changes it.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -25,6 +25,7 @@ from dagster._core.definitions.data_version import (
     get_input_data_version_tag,
     get_input_event_pointer_tag,
 )
+from dagster._core.definitions.dependency import NodeHandle
 from dagster._core.definitions.metadata.metadata_value import MetadataValue
 from dagster._core.definitions.source_asset import SYSTEM_METADATA_KEY_SOURCE_ASSET_OBSERVATION
 from dagster._core.errors import DagsterExecutionInterruptedError
@@ -134,8 +135,27 @@ def sum_of_partitions(result: dg.AssetCheckResult, *, blocking: bool) -> dg.Asse
     )
 
 
+def chosen_checks(
+    context: dg.AssetExecutionContext, asset: dg.AssetKey
+) -> Iterator[tuple[Callable[..., Any], set[str]]]:
+    """The functions of a run's check steps, and the names of the checks of `asset` they make.
+
+    A context tells of its own step only.
+    """
+    job = context.op_execution_context.job_def
+    for node in job.nodes:
+        definition = job.asset_layer.get_assets_def_for_node(NodeHandle(node.name, None))
+        keys = definition.check_keys if definition else ()
+        names = {key.name for key in keys if key.asset_key == asset}
+        function = getattr(getattr(node.definition, "compute_fn", None), "decorated_fn", None)
+        if names and function is not None:
+            yield function, names
+
+
 def checked_materializations(
-    context: dg.AssetCheckExecutionContext, asset: dg.AssetKey, partitions: Sequence[str]
+    context: dg.AssetExecutionContext | dg.AssetCheckExecutionContext,
+    asset: dg.AssetKey,
+    partitions: Sequence[str],
 ) -> dict[str, AssetCheckEvaluationTargetMaterializationData]:
     """The newest materialization of each partition: what a verdict is of. A few queries, blocking.
 

@@ -101,7 +101,9 @@ class _Run:
         there is none where everything was current already.
         """
         pace = Pace(self._log.tell, "partitions")
-        step = ManyPartitions(self._context, self._store, lanes=self._lanes, progress=pace)
+        step = ManyPartitions(
+            self._context, self._store, self._engine, lanes=self._lanes, progress=pace
+        )
 
         async def make(key: str) -> Outcome:
             with self._engine.telemetry.own() as share:

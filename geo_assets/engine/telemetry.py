@@ -18,6 +18,7 @@ from geo_assets.engine.worker import Account
 
 _log = logging.getLogger(__name__)
 _share: ContextVar[Share | None] = ContextVar("geo_assets_share", default=None)
+_apart: ContextVar[bool] = ContextVar("geo_assets_apart", default=False)
 
 LONG_S = 1.0
 """A chunk that took a worker so long, in seconds, is told at level INFO, a shorter one at DEBUG:
@@ -72,6 +73,15 @@ class Telemetry:
             _share.reset(token)
 
     @contextmanager
+    def apart(self) -> Iterator[None]:
+        """Count what this task does in the engine's total alone, and in no measure that is open."""
+        token = _apart.set(True)
+        try:
+            yield
+        finally:
+            _apart.reset(token)
+
+    @contextmanager
     def sampling(self) -> Iterator[None]:
         """Sample the loop's lag for the block; blocks may overlap."""
         self._users += 1
@@ -110,7 +120,7 @@ class Telemetry:
         """Take note of what a chunk cost its worker."""
         self.spent("cpu", account.cpu_s)
         if slot <= SLOTS_TOLD:
-            for measure in self._open:
+            for measure in self._measures():
                 measure.seconds[f"worker_{slot}_cpu"] += account.cpu_s
         if (trace := current.get()) is not None:
             trace.worker = worker
@@ -138,7 +148,7 @@ class Telemetry:
         """Count a chunk as waiting before a stage for the block."""
         begin = monotonic()
         self._queued[stage] += 1
-        for measure in self._open:
+        for measure in self._measures():
             name = f"{stage}_queue"
             measure.highs[name] = max(measure.highs[name], self._queued[stage])
         try:
@@ -173,9 +183,12 @@ class Telemetry:
         """The numbers of the whole engine so far; see `Measure.snapshot`."""
         return self.total.snapshot()
 
+    def _measures(self) -> list[Measure]:
+        return [self.total] if _apart.get() else self._open
+
     def _sinks(self) -> list[Share]:
         share = _share.get()
-        return [*self._open] if share is None else [*self._open, share]
+        return [*self._measures()] if share is None else [*self._measures(), share]
 
 
 def _tell(trace: ChunkTrace) -> None:

@@ -121,6 +121,7 @@ def test_a_poisoned_partition_fails_alone_and_a_rerun_does_only_it(project):
     assert not result.success
     others = [key for key in KEYS if key not in (bad, KEYS[6])]
     assert project.states() == (others, [bad, KEYS[6]])
+    assert project.verdicts() == {"succeeded": others, "broken": [bad, KEYS[6]]}
     (failure,) = [event for event in result.all_events if event.is_step_failure]
     told = failure.step_failure_data.user_failure_data.description
     assert told.splitlines()[0].startswith(f"{bad}: A text is harmless")
