@@ -76,8 +76,10 @@ def paint(layers: list[Layer]) -> tuple[NDArray[np.uint8], list[dict[str, Any]]]
         mixed = _RAMP[low] + (place - low)[..., None] * (_RAMP[low + 1] - _RAMP[low])
         colours = np.moveaxis(mixed, -1, 0)
     alpha = np.any([layer.valid for layer in layers[:3]], axis=0)
-    shown = np.where(alpha, colours, 0)
-    return np.concatenate([shown, alpha[None] * 255]).astype(np.uint8), numbers
+    shown = np.zeros((4, *alpha.shape), np.uint8)
+    np.copyto(shown[:3], colours, casting="unsafe", where=alpha)
+    shown[3] = np.where(alpha, np.uint8(255), np.uint8(0))
+    return shown, numbers
 
 
 def thin(colours: NDArray[np.uint8], step: int) -> NDArray[np.uint8]:
@@ -103,19 +105,21 @@ def _composite(layers: list[Layer], numbers: list[dict[str, Any]]) -> NDArray[np
     brings the median brightness of what is not white to the middle shows it again. It is never
     above 1, so no scene gets darker.
     """
-    bands = [_stretch(band, told) for band, told in zip(layers, numbers, strict=False)]
-    shares: NDArray[np.float64] = np.stack(bands)
-    seen = shares[:, np.any([layer.valid for layer in layers], axis=0)]
-    if layers[0].plain or not seen.size:
-        return shares * 255
-    low, high = seen.min(axis=0), seen.max(axis=0)
-    others = ~((low > _WHITE) & (high - low < _COLOURLESS))
-    if others.mean() > _FEWEST_OTHERS:
-        seen = seen[:, others]
-    middle = float(np.clip(np.median(seen.mean(axis=0)), 0.01, 0.99))
-    gamma = float(np.clip(np.log(_MIDDLE) / np.log(middle), _LEAST_GAMMA, 1.0))
-    lifted: NDArray[np.float64] = shares**gamma * 255
-    return lifted
+    shares = np.empty((len(layers), *layers[0].values.shape))
+    for share, band, told in zip(shares, layers, numbers, strict=False):
+        share[:] = _stretch(band, told)
+    seen = np.any([layer.valid for layer in layers], axis=0)
+    if not layers[0].plain and seen.any():
+        low, high = shares.min(axis=0)[seen], shares.max(axis=0)[seen]
+        others = ~((low > _WHITE) & (high - low < _COLOURLESS))
+        brightness = shares.mean(axis=0)[seen]
+        if others.mean() > _FEWEST_OTHERS:
+            brightness = brightness[others]
+        middle = float(np.clip(np.median(brightness), 0.01, 0.99))
+        gamma = float(np.clip(np.log(_MIDDLE) / np.log(middle), _LEAST_GAMMA, 1.0))
+        np.power(shares, gamma, out=shares)  # in place: a map's picture has millions of pixels
+    shares *= 255
+    return shares
 
 
 def _stretch(layer: Layer, numbers: Mapping[str, Any]) -> NDArray[np.float64]:
@@ -125,11 +129,12 @@ def _stretch(layer: Layer, numbers: Mapping[str, Any]) -> NDArray[np.float64]:
     if numbers["low"] is None:
         return np.zeros(layer.values.shape)
     low, high = numbers["low"], numbers["high"]
-    values = np.where(layer.valid, layer.values, low).astype(float)
-    share: NDArray[np.float64] = np.full(values.shape, 0.5)
-    if high > low:
-        share = np.clip((values - low) / (high - low), 0, 1)
-    return share
+    if not high > low:
+        return np.full(layer.values.shape, 0.5)
+    share: NDArray[np.float64] = np.where(layer.valid, layer.values, low).astype(float)
+    share -= low
+    share /= high - low
+    return np.clip(share, 0, 1, out=share)
 
 
 def _from_table(layer: Layer) -> NDArray[np.uint8]:
