@@ -13,6 +13,8 @@ from geo_assets.store.bounded import Recent
 _REMEMBERED = 4096
 """Folders whose names are known to be safe; a forgotten one is only flushed again."""
 
+_IN_VIEW = 512
+"""Folders that are believed for a moment."""
 
 _BELIEVED_S = 1.0
 """How long a folder is taken for one without looking."""
@@ -112,7 +114,7 @@ class Ways:
 
     def __init__(self, root: str) -> None:
         self._start = len(root) - 1
-        self._seen: Recent[str, float] = Recent(_REMEMBERED)
+        self._seen: Recent[str, float] = Recent(_IN_VIEW)
         self._guard = threading.Lock()
 
     def has_link(self, way: str) -> bool:
