@@ -15,7 +15,7 @@ from geo_assets.assets.factory import recipe_asset
 from geo_assets.assets.raw import RawRecipe, plan_raw
 from geo_assets.assets.tiles import TilesRecipe, plan_tiles
 from geo_assets.automation.scenes import scene_sensor
-from geo_assets.checks.alignment import ALIGNMENT
+from geo_assets.checks.alignment import alignment_check
 from geo_assets.checks.drift import nodata_share_check, value_drift_check, value_range_check
 from geo_assets.checks.geoparquet import GEOPARQUET
 from geo_assets.checks.raster import tile_checks
@@ -121,9 +121,11 @@ def raster_tiles_asset(
     of_tiles += [] if value_range is None else [value_range_check(value_range, where)]
     checks = [
         *tile_checks(series),
-        stored_checks(("raw", series.scenes), raw.partitions_def, *[ALIGNMENT] * aligned),
+        stored_checks(("raw", series.scenes), raw.partitions_def),
         stored_checks(("core", series.name), tiles.partitions_def, *of_tiles),
     ]
+    if aligned:
+        checks.append(alignment_check(("raw", series.scenes), raw.partitions_def))
     return dg.Definitions(assets=[raw, tiles], asset_checks=checks, sensors=[scene_sensor(series)])
 
 

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 from weakref import WeakKeyDictionary
 
-from geo_assets.checks.stored import StoredCheck
+import dagster as dg
+
+from geo_assets.checks.body import make_checks
 from geo_assets.checks.verdict import CheckRule
 from geo_assets.errors import InputError
 from geo_assets.grids.cell import Extent
@@ -18,6 +22,31 @@ _references: WeakKeyDictionary[
     asyncio.AbstractEventLoop, dict[tuple[str, tuple[str, ...]], Artifact]
 ] = WeakKeyDictionary()
 """The first scene of each series, for all partitions of a run; a run has one event loop."""
+
+
+_RULE = CheckRule(
+    name="alignment",
+    fact="alignment",
+    description="The scene lies on the same pixel grid as the first one of its series.",
+)
+
+
+def alignment_check(
+    asset: Sequence[str], partitions: dg.PartitionsDefinition[Any] | None
+) -> dg.AssetChecksDefinition:
+    """The check `alignment` of the scenes of a series.
+
+    It waits until a run has fetched all its scenes: only then is known which is the first.
+    """
+
+    async def look(
+        artifact: Artifact, store: ArtifactStore, folder: Path
+    ) -> Mapping[str, Findings]:
+        return {_RULE.fact: await aligned(artifact, store, folder)}
+
+    return make_checks(
+        dg.AssetKey(list(asset)), [_RULE], look, partitions, family="series", siblings=True
+    )
 
 
 async def aligned(artifact: Artifact, store: ArtifactStore, folder: Path) -> Findings:
@@ -78,13 +107,3 @@ def _centre(bbox: list[float] | None) -> tuple[float | None, float | None]:
     east += 360 if east < west else 0
     lon = (west + east) / 2
     return (lon - 360 if lon > 180 else lon), (south + north) / 2
-
-
-ALIGNMENT = StoredCheck(
-    rule=CheckRule(
-        name="alignment",
-        fact="alignment",
-        description="The scene lies on the same pixel grid as the first one of its series.",
-    ),
-    judge=aligned,
-)

@@ -32,7 +32,8 @@ _log = logging.getLogger(__name__)
 class ChecksAtOnce:
     """The checks of one asset that its own step makes.
 
-    Checks that look at other assets too are not among them: the run may be about to make those.
+    Checks that look at other assets or at other partitions too are not among them: the run may be
+    about to make those.
     """
 
     def __init__(

@@ -35,6 +35,7 @@ def make_checks(
     *,
     family: str = "",
     deps: Sequence[dg.AssetKey] = (),
+    siblings: bool = False,
 ) -> dg.AssetChecksDefinition:
     """Asset checks that look at an artifact together, once.
 
@@ -49,10 +50,11 @@ def make_checks(
         partitions: The asset's partitions, if any.
         family: Tells several such groups of one asset apart; part of the name of the step.
         deps: Other assets that are looked at too; a run that makes them does so first.
+        siblings: Other partitions are looked at too; a run of several makes them all first.
     """
     every = Family(
         asset=asset, step=check_step(asset.path, family), rules=tuple(rules), look=look,
-        looks_elsewhere=bool(deps),
+        looks_elsewhere=bool(deps) or siblings,
     )  # fmt: skip
     with preview_features():
         specs = [

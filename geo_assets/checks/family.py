@@ -35,7 +35,7 @@ class Family:
     rules: tuple[CheckRule, ...]
     look: Look
     looks_elsewhere: bool
-    """It looks at other assets too, which the same run may be about to make."""
+    """It looks at other assets or partitions too, which the same run may be about to make."""
 
     def chosen(self, names: Collection[str]) -> Family:
         """The same with those checks only."""

@@ -9,6 +9,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
+from geo_assets.checks import alignment
 from geo_assets.checks.body import CheckRule, make_checks
 from geo_assets.errors import InputError
 from geo_assets.model import Artifact, Defect, Findings
@@ -142,6 +143,20 @@ def test_a_check_that_looks_elsewhere_waits_for_its_step(project, eyes):
     assert eyes.seen == Counter(KEYS)
     assert set(verdicts(result, "other")) == set(KEYS)
     assert "core__texts" not in {step for step, _ in evaluations(result)}
+
+
+def test_scenes_are_compared_with_the_first_one_when_all_are_there(project, monkeypatch):
+    there = []
+
+    async def aligned(artifact: Artifact, store, _folder: Path) -> Findings:
+        keys = [await store.newest(artifact.asset, key) for key in KEYS]
+        there.append(sum(key is not None for key in keys))
+        return Findings(checked=1)
+
+    monkeypatch.setattr(alignment, "aligned", aligned)
+    result = run(project, Eyes(), checks=[alignment.alignment_check(small_defs.TEXTS, PARTITIONS)])
+    assert there == [len(KEYS)] * len(KEYS)
+    assert verdicts(result, "alignment") == dict.fromkeys(KEYS, True)
 
 
 def test_a_run_without_the_checks_makes_none(project, eyes):
