@@ -41,7 +41,8 @@ def make_checks(
 
     In a run of several partitions each verdict is recorded for its own partition, by the asset's
     own step if the same run makes them (see `checks.at_once`); the results that are yielded sum
-    them up and are what blocks downstream steps.
+    them up and are what blocks downstream steps. A range of one partition is such a run too:
+    Dagster gives what is yielded a partition only where the run names one and no range.
 
     Args:
         asset: What is checked.
@@ -75,10 +76,11 @@ def make_checks(
             thorough.set(THOROUGH_TAG in context.run.tags)
             chosen = every.chosen({key.name for key in context.selected_asset_check_keys})
             named = partitions is None or names_partitions(context)
+            alone = partitions is None or context.op_execution_context.has_partition_key
             step = _Step(context, chosen, geo_store.artifacts(), geo_engine)
             async with interruptible_step(context):
                 keys = await _covered(context, geo_store.artifacts(), asset, partitions)
-                judged = await step.judge(keys, together=len(keys) > 1 or not named)
+                judged = await step.judge(keys, together=not alone)
             for rule, tally in zip(chosen.rules, judged.tallies, strict=True):
                 result = tally.result(asset)
                 yield result if named else sum_of_partitions(result, blocking=rule.blocking)

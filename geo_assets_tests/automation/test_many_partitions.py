@@ -141,6 +141,13 @@ def test_a_poisoned_partition_fails_alone_and_a_rerun_does_only_it(project):
     assert project.verdicts() == {"succeeded": KEYS}
 
 
+@pytest.mark.filterwarnings("ignore:.*environment_vars.*:DeprecationWarning")
+def test_a_range_of_one_partition_tells_what_became_of_it(project):
+    assert project.run(KEYS[1], KEYS[1]).success
+    assert project.states() == (KEYS[1:2], [])
+    assert project.verdicts() == {"succeeded": KEYS[1:2]}
+
+
 def test_each_partition_has_its_own_event_metadata_and_tags(quick):
     result = quick.run()
     assert result.success
