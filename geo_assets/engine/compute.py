@@ -68,7 +68,7 @@ class Compute:
             ConfigError: It is predicted to need more than the whole budget.
             ContractError: Its id is no name for a file or folder.
         """
-        if "/" in chunk.id or not chunk.id:
+        if "/" in chunk.id or chunk.id in ("", ".", ".."):
             raise ContractError("A chunk's id is one path segment", repr(chunk.id))
         self._budget.check(chunk.predicted_bytes, chunk.id)
 

@@ -6,6 +6,7 @@ import asyncio
 import os
 import random
 import signal
+from dataclasses import replace
 
 import psutil
 import pytest
@@ -223,3 +224,12 @@ async def test_chaos(engine, tmp_path):
         else:
             assert isinstance(item, Lost)
     assert engine.budget.peak <= engine.budget.total
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "a/b"])
+async def test_a_chunk_whose_id_leads_elsewhere_is_refused(engine, name):
+    chunk = replace(make(), id=name)
+    (item,) = (await collect(engine, [chunk])).values()
+    assert type(item.error) is ContractError
+    with pytest.raises(ContractError, match="one path segment"):
+        await engine.run(chunk, engine.scratch)
