@@ -122,9 +122,10 @@ class Work:
                 self._used -= 1
 
     async def _room(self, chunk: Chunk) -> None:
-        """Wait while scratch space is short and chunks on their way will free some."""
+        """Wait while scratch space is short and something on its way will free some."""
         idle_polls = 0
         while self._space.short:
+            await self.folders.settle()  # what was given back takes its room until it is deleted
             idle_polls = 0 if self._used else idle_polls + 1
             if idle_polls > _IDLE_POLLS:
                 raise ConfigError(

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import time
 from collections import Counter
 
 import pytest
 
+from geo_assets.engine import folders
 from geo_assets.engine.engine import Done, Engine, Lost
 from geo_assets.errors import ConfigError, InputError, TransientError
 from geo_assets_tests.engine import faulty
@@ -231,6 +233,24 @@ async def test_short_scratch_space_holds_chunks_back(engine, monkeypatch):
     assert isinstance(item, Lost)
     assert type(item.error) is ConfigError
     assert "GEO_ASSETS_SCRATCH" in str(item.error)
+
+
+async def test_scratch_space_that_is_being_freed_is_waited_for(engine, monkeypatch):
+    space, original = engine._work._space, folders._emptied
+
+    def slowly(used):
+        time.sleep(1)
+        monkeypatch.undo()
+        return original(used)
+
+    async def fill_the_disk(chunk, result):
+        monkeypatch.setattr(space, "reserve", 1 << 60)
+
+    monkeypatch.setattr(folders, "_emptied", slowly)
+    await collect(engine, [make(number=0)], stage=fill_the_disk)
+    assert space.short
+    (item,) = (await collect(engine, [make(number=1)])).values()
+    assert isinstance(item, Done)
 
 
 async def test_an_id_that_leaves_the_folder_is_refused(engine):
