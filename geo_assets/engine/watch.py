@@ -101,9 +101,10 @@ class Watch:
         self._nudge.set()
 
     def add(self, worker: Watched) -> None:
-        """Watch a new worker."""
+        """Watch a new worker, and look at it at once: a run may be over before the next round."""
         with self._lock:
             self._workers.add(worker)
+        self._nudge.set()
 
     def remove(self, worker: Watched) -> None:
         """Forget a worker; it will not be killed from here any more."""
