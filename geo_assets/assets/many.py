@@ -5,8 +5,8 @@ keys -> lanes: plan, fetch, make (few: they hold files)
      -> settle: commit, metadata, checks (more: they wait for the store)
      -> log: events and verdicts, in batches, in a thread
 ```
-Partitions leave nothing behind when they are done, so the memory of a run does not grow with
-their number.
+Of partitions that are done little more than their names is kept, so the memory of a run hardly
+grows with their number.
 """
 
 from __future__ import annotations
