@@ -52,6 +52,7 @@ class Teller:
         self._live = self._stream.isatty()
         self._lock = threading.RLock()
         self._step: _Step | None = None
+        self._told: set[tuple[str, str]] = set()
         self._chunks: dict[tuple[tuple[str, ...], str | None], tuple[int, int]] = {}
         self._drawn = 0.0
         self._calm = time.monotonic()
@@ -112,7 +113,7 @@ class Teller:
         failed = step.of("failed")
         if made := step.of("made"):
             self.line(f"  {step.name:26} {_made(made)}, {seconds}")
-        if checked := step.of("checked"):
+        if checked := self._untold(step.of("checked")):
             for text, bad in _checked(checked[0].asset, checked):
                 self.line(text, fg="yellow" if bad else None)
         for item in failed:
@@ -120,6 +121,12 @@ class Teller:
             self.line(f"  {item.step:26} FAILED: {head}", fg="red")
             for text in rest:
                 self.line(f"  {'':26} {text}", fg="red")
+
+    def _untold(self, checked: list[News]) -> list[News]:
+        """Without the sums of verdicts that were told by partition in an earlier step."""
+        left = [one for one in checked if one.partition or (one.asset, one.check) not in self._told]
+        self._told |= {(one.asset, one.check) for one in left if one.partition}
+        return left
 
     def _chunk(self, asset: tuple[str, ...], partition: str | None, done: int, total: int) -> None:
         with self._lock:
