@@ -1,8 +1,8 @@
 """Empty folders of one run, used again and again.
 
-Many small chunks would make and delete thousands of folders. On ext4 that is what costs most of
-them: it gives no inode away within five seconds of its end, and passes over each such inode
-whenever it makes a new file, in the store too.
+Many small chunks would make and delete thousands of folders. That slows everything else on ext4:
+it gives no inode away within five seconds of its end, and passes over each such inode whenever it
+makes a new file, in the store too.
 """
 
 from __future__ import annotations
